@@ -1,0 +1,61 @@
+"""What can go wrong at a provider. Whether trying again helps is told by the class.
+
+    ProviderError
+    |-- ProviderDown        network, time-out, 5xx, lock: unknown outcome, try again
+    |-- ProviderThrottled   429: the account is not called before `retry_after` is over
+    |-- ProviderBlocked     we did not call: an earlier 429 still holds
+    `-- ProviderRejected    understood and refused; the same call gets the same answer
+        `-- ProviderConflict   the name is taken by something that is not ours
+
+Messages are redacted before they leave this module: they end in workflow histories,
+rows and mails.
+"""
+
+import re
+
+_SECRETS = re.compile(
+    r"(?i)(sk_(?:test|live)_|rk_(?:test|live)_|whsec_|bearer\s+|basic\s+"
+    r"|(?:password|passwd|secret|token|api[-_]?key|authorization)[\"']?\s*[=:]\s*[\"']?)"
+    r"[^\s\"'&,;]+"
+)
+_EMAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+")
+_LONGEST = 500
+
+
+def redacted(text: str) -> str:
+    """The text without credentials and e-mail addresses, at most 500 characters."""
+    text = _EMAIL.sub("<e-mail>", _SECRETS.sub(r"\1***", text))
+    text = " ".join(text.split())
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "\u2026"
+
+
+class ProviderError(Exception):
+    """`code` is a stable word (`SITE_EXISTS`, `card_declined`), `message` is theirs."""
+
+    def __init__(self, provider: str, message: str, *, code: str = "") -> None:
+        self.provider, self.message, self.code = provider, redacted(message), code
+        super().__init__(f"{provider}: {self.message}")
+
+
+class ProviderDown(ProviderError):
+    """Nobody knows whether it happened: look it up, then adopt or do it again."""
+
+
+class ProviderThrottled(ProviderError):
+    """Told to wait. `retry_after` is in seconds."""
+
+    def __init__(self, provider: str, message: str, *, retry_after: float) -> None:
+        super().__init__(provider, message, code="throttled")
+        self.retry_after = retry_after
+
+
+class ProviderBlocked(ProviderThrottled):
+    """No call was made: the account may not be called for `retry_after` seconds."""
+
+
+class ProviderRejected(ProviderError):
+    """A permanent refusal: a person or a correction is needed."""
+
+
+class ProviderConflict(ProviderRejected):
+    """It exists and belongs to somebody else; we neither adopt nor touch it."""
