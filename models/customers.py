@@ -1,0 +1,18 @@
+"""Who buys. One record per e-mail address (lower case) within a tenant."""
+
+from sqlalchemy import UniqueConstraint
+from sqlmodel import Field
+
+from models.base import TenantRow, document
+
+
+class Customer(TenantRow, table=True):
+    __tablename__ = "customers"
+    __table_args__ = (UniqueConstraint("tenant_id", "email"),)
+
+    email: str
+    name: str = ""
+    phone: str = ""
+    address: dict[str, str] = document(default_factory=dict)
+    status: str = "active"
+    stripe_customer_id: str | None = Field(default=None, index=True)

@@ -1,0 +1,148 @@
+"""A job: one piece of durable work that people may see. The table is the outbox, too:
+a root that is `pending` is started by whoever finds it."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Index, text
+from sqlmodel import Field
+
+from models.base import Row, TenantRow, document, moment, utc_now, word
+from models.states import (
+    OPEN_JOBS,
+    Act,
+    DecisionStatus,
+    JobKind,
+    JobStatus,
+    Reason,
+    StepStatus,
+)
+
+_OPEN = "({})".format(", ".join(f"'{status}'" for status in OPEN_JOBS))
+
+
+class Job(TenantRow, table=True):
+    """`generation` n > 1 is a new run that adopts what `effects` shows.
+
+    `exclusive`: at most one open job per subject. `input`: ids and plain values only.
+    """
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        Index(
+            "one_open_exclusive_job",
+            "subject_id",
+            unique=True,
+            postgresql_where=text(f"exclusive and status in {_OPEN}"),
+        ),
+        Index(
+            "open_jobs",
+            "status",
+            "created_at",
+            postgresql_where=text(f"status in {_OPEN}"),
+        ),
+        Index("jobs_of_tenant", "tenant_id", text("created_at desc")),
+    )
+
+    kind: JobKind = word()
+    status: JobStatus = word(default=JobStatus.PENDING)
+    subject_id: UUID = Field(index=True)
+    parent_id: UUID | None = Field(default=None, index=True)
+    order_id: UUID | None = Field(default=None, index=True)
+    exclusive: bool = True
+    batch: bool = False
+    input: dict[str, Any] = document(default_factory=dict)
+    generation: int = 1
+    started_generation: int = 0
+    requested_by: UUID | None = None
+    step: str | None = None
+    reason: Reason | None = word(default=None)
+    message: str | None = None
+    updated_at: datetime = moment(default_factory=utc_now)
+    started_at: datetime | None = moment(default=None)
+    ended_at: datetime | None = moment(default=None)
+    # When the timeline was last rebuilt from Temporal's own history.
+    reconciled_at: datetime | None = moment(default=None)
+
+    @property
+    def workflow_id(self) -> str:
+        return workflow_id(JobKind(self.kind), self.id, self.generation)
+
+
+def workflow_id(kind: JobKind, job_id: UUID, generation: int) -> str:
+    """`<kind>:<job uuid>`, and `:r<n>` for a later generation."""
+    suffix = f":r{generation}" if generation > 1 else ""
+    return f"{kind}:{job_id}{suffix}"
+
+
+class JobStep(TenantRow, table=True):
+    """One line of the timeline. (`generation`, `scheduled_at`, `attempt`, `phase`)
+    orders the writes, so a late one never overwrites a newer."""
+
+    __tablename__ = "job_steps"
+    __table_args__ = (Index("step_of_job", "job_id", "name", unique=True),)
+
+    job_id: UUID
+    name: str
+    status: StepStatus = word()
+    generation: int
+    scheduled_at: datetime = moment()
+    attempt: int
+    phase: int
+    tries: int
+    started_at: datetime | None = moment(default=None)
+    ended_at: datetime | None = moment(default=None)
+    next_retry_at: datetime | None = moment(default=None)
+    code: str | None = None
+    message: str | None = None
+
+
+class Decision(TenantRow, table=True):
+    """An operator's word, written before anybody acts on it. Its id is the update's id.
+
+    `verified` is false for a signal without a code: nobody knows who sent it.
+    """
+
+    __tablename__ = "decisions"
+
+    job_id: UUID = Field(foreign_key="jobs.id", index=True)
+    generation: int
+    act: Act = word()
+    step: str | None = None
+    why: str
+    correction: dict[str, Any] = document(default_factory=dict)
+    author_id: UUID | None = None
+    author: str
+    via: str = "api"
+    verified: bool = True
+    # Of what was decided upon: job, generation, step, reason and message as shown.
+    seen_hash: str = ""
+    status: DecisionStatus = word(default=DecisionStatus.RECORDED, index=True)
+    refused: str | None = None
+    delivered_at: datetime | None = moment(default=None)
+
+
+class DecisionCode(TenantRow, table=True):
+    """Given to a named user for one act on one job; burnt by the first use."""
+
+    __tablename__ = "decision_codes"
+
+    code_hash: str = Field(unique=True)
+    job_id: UUID = Field(foreign_key="jobs.id")
+    act: Act = word()
+    step: str | None = None
+    seen_hash: str
+    author_id: UUID
+    author: str
+    expires_at: datetime = moment()
+    used_at: datetime | None = moment(default=None)
+
+
+class ProviderAccount(Row, table=True):
+    """An account that told us to wait: nobody calls it before `blocked_until`."""
+
+    __tablename__ = "provider_accounts"
+
+    account: str = Field(unique=True)
+    blocked_until: datetime = moment()

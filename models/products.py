@@ -1,0 +1,39 @@
+"""What is sold. `delivers` says what an item of it turns into."""
+
+from typing import Any
+
+from sqlalchemy import UniqueConstraint
+from sqlmodel import Field
+
+from models.base import TenantRow, document
+from models.money import Cents
+
+
+class Product(TenantRow, table=True):
+    """`billing_cycles`: [{"cycle": "monthly", "price": 4999, "currency": "USD"}].
+
+    `delivers`: {"kind": "website", "site": "php", "php": "8.4"} or
+    {"kind": "backups", "days": 30, "needs": "website"}; empty: cannot be ordered yet.
+    """
+
+    __tablename__ = "products"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "code"),
+        UniqueConstraint("tenant_id", "sku"),
+    )
+
+    code: str
+    sku: str
+    name: str
+    type: str = Field(index=True)
+    billing_cycles: list[dict[str, Any]] = document(default_factory=list)
+    attributes: dict[str, Any] = document(default_factory=dict)
+    delivers: dict[str, Any] = document(default_factory=dict)
+    status: str = "active"
+
+    def price(self, cycle: str) -> tuple[Cents, str] | None:
+        """(cents, currency) of one period under this cycle; None if not offered."""
+        for offer in self.billing_cycles:
+            if offer["cycle"] == cycle:
+                return int(offer["price"]), str(offer["currency"])
+        return None

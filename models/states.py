@@ -1,0 +1,182 @@
+"""Every state of every entity, and how one may follow another. Stdlib only: the one
+models module that workflows import. The surfaces map these words to their own."""
+
+from enum import StrEnum
+
+
+class JobKind(StrEnum):
+    FULFIL_ORDER = "fulfil_order"
+    WEBSITE_PROVISION = "website_provision"
+    WEBSITE_DELETE = "website_delete"
+    WEBSITE_SUSPEND = "website_suspend"
+    WEBSITE_RESUME = "website_resume"
+    WEBSITE_BACKUP = "website_backup"
+    WEBSITE_RESTORE = "website_restore"
+    BACKUPS_ENABLE = "backups_enable"
+
+
+class JobStatus(StrEnum):
+    WAITING = "waiting"  # a child that only its parent may release
+    PENDING = "pending"  # a root that the sweep starts
+    RUNNING = "running"
+    NEEDS_ATTENTION = "needs_attention"
+    UNDOING = "undoing"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"  # given up and undone
+    CANCELLED = "cancelled"  # ended before it did anything
+
+
+class StepStatus(StrEnum):
+    RUNNING = "running"
+    RETRYING = "retrying"
+    SUCCEEDED = "succeeded"
+    PARKED = "parked"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+
+
+class Act(StrEnum):
+    """What an operator may decide about a job."""
+
+    RETRY = "retry"
+    SKIP = "skip"
+    ABORT_ITEM = "abort_item"
+    ABORT_ORDER = "abort_order"
+
+
+class DecisionStatus(StrEnum):
+    RECORDED = "recorded"
+    DELIVERED = "delivered"
+    REFUSED = "refused"
+
+
+class Reason(StrEnum):
+    """Why a job waits for a person. In a search attribute, so never free text."""
+
+    REJECTED = "provider_rejected"
+    CONFLICT = "conflict"
+    OUT_OF_PATIENCE = "out_of_patience"
+    PAYMENT_AMBIGUOUS = "payment_ambiguous"
+    PAYMENT_EXPIRED = "payment_expired"
+    NO_CAPACITY = "no_capacity"
+    INVALID = "invalid"
+    UNEXPECTED = "unexpected_error"
+    RUN_LOST = "run_lost"
+    RUN_ENDED_OUTSIDE = "run_ended_outside"
+    RUN_STUCK = "run_stuck"
+
+
+class OrderStatus(StrEnum):
+    AWAITING_PAYMENT = "awaiting_payment"
+    FULFILLING = "fulfilling"
+    COMPLETED = "completed"
+    PARTIALLY_FULFILLED = "partially_fulfilled"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+class ServiceStatus(StrEnum):
+    """Of a subscription and of what it delivers (a website, a backup plan)."""
+
+    PENDING = "pending"
+    PROVISIONING = "provisioning"
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    TERMINATING = "terminating"
+    TERMINATED = "terminated"
+    FAILED = "failed"
+
+
+class EffectState(StrEnum):
+    INTENDED = "intended"
+    PRESENT = "present"
+    REMOVED = "removed"
+
+
+class RefundStatus(StrEnum):
+    INTENDED = "intended"
+    MADE = "made"
+
+
+class UnclaimedStatus(StrEnum):
+    LISTED = "listed"
+    ORDERED = "ordered"
+    REFUNDED = "refunded"
+    CLAIMED = "claimed"
+
+
+class RepeatStatus(StrEnum):
+    HELD = "held"
+    ORDERED = "ordered"
+    DUPLICATE = "duplicate"
+
+
+class OutboxStatus(StrEnum):
+    QUEUED = "queued"
+    SENT = "sent"
+    FAILED = "failed"
+
+
+class AlertStatus(StrEnum):
+    OPEN = "open"
+    ACKNOWLEDGED = "acknowledged"
+    RESOLVED = "resolved"
+
+
+class BackupStatus(StrEnum):
+    RUNNING = "running"
+    STORED = "stored"
+    FAILED = "failed"
+    EXPIRED = "expired"
+
+
+OPEN_JOBS = (
+    JobStatus.WAITING,
+    JobStatus.PENDING,
+    JobStatus.RUNNING,
+    JobStatus.NEEDS_ATTENTION,
+    JobStatus.UNDOING,
+)
+
+ORDER_MOVES: dict[OrderStatus, frozenset[OrderStatus]] = {
+    OrderStatus.AWAITING_PAYMENT: frozenset(
+        {OrderStatus.FULFILLING, OrderStatus.CANCELLED, OrderStatus.EXPIRED}
+    ),
+    OrderStatus.FULFILLING: frozenset(
+        {OrderStatus.COMPLETED, OrderStatus.PARTIALLY_FULFILLED, OrderStatus.FAILED}
+    ),
+    # A later abort takes live items back.
+    OrderStatus.COMPLETED: frozenset(
+        {OrderStatus.PARTIALLY_FULFILLED, OrderStatus.FAILED}
+    ),
+    OrderStatus.PARTIALLY_FULFILLED: frozenset({OrderStatus.FAILED}),
+    OrderStatus.FAILED: frozenset(),
+    OrderStatus.CANCELLED: frozenset(),
+    # A payment that arrives late revives the order.
+    OrderStatus.EXPIRED: frozenset(
+        {OrderStatus.AWAITING_PAYMENT, OrderStatus.FULFILLING}
+    ),
+}
+
+_GONE = frozenset({ServiceStatus.TERMINATED})
+_UNDONE = frozenset({ServiceStatus.FAILED})
+
+SERVICE_MOVES: dict[ServiceStatus, frozenset[ServiceStatus]] = {
+    ServiceStatus.PENDING: frozenset(
+        {ServiceStatus.PROVISIONING, ServiceStatus.ACTIVE, *_UNDONE, *_GONE}
+    ),
+    ServiceStatus.PROVISIONING: frozenset({ServiceStatus.ACTIVE, *_UNDONE}),
+    ServiceStatus.ACTIVE: frozenset(
+        {ServiceStatus.SUSPENDED, ServiceStatus.TERMINATING, *_UNDONE, *_GONE}
+    ),
+    ServiceStatus.SUSPENDED: frozenset(
+        {ServiceStatus.ACTIVE, ServiceStatus.TERMINATING, *_UNDONE, *_GONE}
+    ),
+    ServiceStatus.TERMINATING: frozenset({*_GONE, *_UNDONE}),
+    ServiceStatus.TERMINATED: frozenset(),
+    # A new generation of the job builds it after all.
+    ServiceStatus.FAILED: frozenset(
+        {ServiceStatus.PROVISIONING, ServiceStatus.TERMINATING, *_GONE}
+    ),
+}

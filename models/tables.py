@@ -1,0 +1,42 @@
+"""Imports every table, for migrations."""
+
+from sqlmodel import SQLModel
+
+from models import (
+    alerts,
+    backups,
+    customers,
+    effects,
+    inbox,
+    jobs,
+    orders,
+    outbox,
+    payments,
+    products,
+    servers,
+    subscriptions,
+    tenants,
+    users,
+    websites,
+)
+
+__all__ = [
+    "alerts",
+    "backups",
+    "customers",
+    "effects",
+    "inbox",
+    "jobs",
+    "metadata",
+    "orders",
+    "outbox",
+    "payments",
+    "products",
+    "servers",
+    "subscriptions",
+    "tenants",
+    "users",
+    "websites",
+]
+
+metadata = SQLModel.metadata

@@ -1,0 +1,37 @@
+"""People who log in. The password is stored as an Argon2id hash only."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlmodel import Field
+
+from models.base import TenantRow, document, moment
+
+
+class Role(StrEnum):
+    SUPER_ADMIN = "super_admin"  # of the platform: sees every tenant
+    ADMIN = "admin"
+    OPERATOR = "operator"
+    VIEWER = "viewer"
+
+
+class User(TenantRow, table=True):
+    __tablename__ = "users"
+
+    email: str = Field(unique=True)
+    name: str
+    password_hash: str
+    roles: list[str] = document(default_factory=list)
+    disabled_at: datetime | None = moment(default=None)
+
+
+class RefreshToken(TenantRow, table=True):
+    """Stored hashed; `family` dies as a whole when a used token comes back."""
+
+    __tablename__ = "refresh_tokens"
+
+    user_id: str = Field(index=True)
+    family: str = Field(index=True)
+    token_hash: str = Field(unique=True)
+    expires_at: datetime = moment()
+    used_at: datetime | None = moment(default=None)
