@@ -127,7 +127,9 @@ class HttpServer:
 
     async def start(self) -> None:
         """Raises OSError when the port is taken."""
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        # With the protocol named: else asyncio leaves Nagle on and answers take 40 ms.
+        tcp = socket.IPPROTO_TCP
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, tcp)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", self.port))
         self.port = listener.getsockname()[1]
