@@ -1,0 +1,48 @@
+"""`mpanel`: the stack, its processes and its chores. Each command imports late."""
+
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from workers.cli import demo, dev, processes, users
+
+
+class _Commands(TyperGroup):
+    """Says what is wrong and what to do next, without a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        from models.settings import SettingsRefused
+        from workers.dev.errors import PartFailed, StackError
+
+        try:
+            return super().invoke(ctx)
+        except SettingsRefused as refused:
+            typer.echo(f"{refused}\nNothing was started.", err=True)
+            raise typer.Exit(2) from None
+        except PartFailed as failed:
+            typer.echo(f"\n{failed.log}\n\n{failed}: see above.", err=True)
+            raise typer.Exit(failed.exit_code) from None
+        except StackError as error:
+            typer.echo(str(error), err=True)
+            raise typer.Exit(error.exit_code) from None
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="""The back end of a web-hosting company.
+
+    Start with **mpanel demo**: the whole stack, one paid order, its live website.
+    **mpanel dev** keeps the same stack running while you work on it.
+    """,
+)
+app.command("dev")(dev.dev)
+app.command("demo")(demo.demo)
+app.command("api")(processes.api)
+app.command("worker")(processes.worker)
+app.command("migrate")(processes.migrate)
+app.add_typer(users.app, name="user")

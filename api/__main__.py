@@ -1,0 +1,62 @@
+"""`python -m api [--host HOST] [--port PORT]`: the web process.
+
+With MPANEL_LISTEN_FD it serves on a socket that somebody else has bound, so that a
+restart refuses no connection.
+"""
+
+import argparse
+import os
+import socket
+import sys
+
+from models.settings import SettingsRefused
+
+
+def main() -> None:
+    """Serves until SIGTERM. Exit code 2 if a setting is missing."""
+    parser = argparse.ArgumentParser(prog="mpanel api")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000)
+    arguments = parser.parse_args()
+    try:
+        _serve(arguments.host, arguments.port)
+    except SettingsRefused as refusal:
+        sys.exit(_refused(str(refusal)))
+
+
+def _serve(host: str, port: int) -> None:
+    from api.settings import ApiSettings
+
+    settings = ApiSettings.from_environment()
+
+    import uvicorn
+
+    from api.app import create_app
+
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(settings),
+            host=host,
+            port=port,
+            loop="uvloop",
+            http="httptools",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=8,
+        )
+    )
+    handed_over = os.environ.get("MPANEL_LISTEN_FD")
+    if handed_over is None:
+        server.run()
+    else:
+        with socket.socket(fileno=int(handed_over)) as door:
+            server.run(sockets=[door])
+
+
+def _refused(message: str) -> int:
+    sys.stderr.write(f"{message}\n")
+    return 2
+
+
+if __name__ == "__main__":
+    main()

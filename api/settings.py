@@ -1,0 +1,39 @@
+"""What the web process reads from the environment; no provider's key is among it."""
+
+from pydantic import Field, SecretStr
+from temporalio.envconfig import ClientConfig, ClientConnectConfig
+
+from models.settings import Settings, SettingsRefused
+
+
+class ApiSettings(Settings):
+    """For `mpanel api`."""
+
+    database_url: SecretStr = Field(
+        description="postgresql:// URL of the application's role, which owns no table"
+    )
+    secret_key: SecretStr = Field(
+        min_length=32, description="signs sessions and tokens; 32 characters or more"
+    )
+    encryption_keys: SecretStr = Field(
+        description="keys for secrets at rest, <version>:<base64 of 32 bytes>, oldest"
+        " first, separated by commas"
+    )
+    order_webhook_secret: SecretStr = Field(
+        min_length=16, description="shared with the marketing site, signs its orders"
+    )
+    stripe_webhook_secret: SecretStr = Field(
+        description="Stripe's signing secret of our webhook endpoint"
+    )
+    platform_domain: str = Field(
+        description="domain under which websites without one of their own live"
+    )
+    public_url: str = Field(description="where people reach the API, for links")
+
+    @property
+    def temporal(self) -> ClientConnectConfig:
+        """Arguments of `Client.connect`, as the SDK reads them from TEMPORAL_*."""
+        config = ClientConfig.load_client_connect_config()
+        if not config.get("target_host"):
+            raise SettingsRefused("TEMPORAL_ADDRESS is missing: host:port of Temporal")
+        return config

@@ -1,0 +1,85 @@
+"""`mpanel demo`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from workers.cli.dev import Port, TemporalPort, UiPort
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def demo(
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            help="Use the stack of this data folder; it is started if it is not up."
+            " Default: a new one in a temporary folder.",
+            show_default=False,
+            file_okay=False,
+        ),
+    ] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the stack running.")
+    ] = False,
+    port: Port = None,
+    temporal_port: TemporalPort = None,
+    ui_port: UiPort = None,
+) -> None:
+    """Bring the stack up, pay for one order, watch it become a live website.
+
+    Ends with 0 only when the new website answers and its welcome mail has arrived; any
+    other end names the step that failed and why.
+
+    **Examples**
+
+        mpanel demo
+        mpanel demo --keep             look around afterwards
+        mpanel demo --data-dir .mpanel     on the stack that `mpanel dev` runs here
+    """
+    import shutil
+    import tempfile
+
+    from rich.console import Console
+
+    from workers.dev.errors import StackError
+
+    console = Console()
+    folder = (data_dir or Path(tempfile.mkdtemp(prefix="mpanel-demo-"))).absolute()
+    wanted = {"api": port, "temporal": temporal_port, "temporal_ui": ui_port}
+    live = False
+    try:
+        live = _tell(console, folder, keep=keep, ports=wanted)
+    except StackError:
+        keep = False
+        raise
+    finally:
+        if data_dir is None and not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+    raise typer.Exit(0 if live else 1)
+
+
+def _tell(
+    console: "Console", folder: Path, *, keep: bool, ports: dict[str, int | None]
+) -> bool:
+    import time
+
+    from workers.cli.timeline import follow_one_order
+    from workers.dev.running import running
+    from workers.dev.screen import links
+
+    began = time.monotonic()
+    with (
+        console.status("Starting PostgreSQL, Temporal, simulators, worker, API"),
+        running(folder, keep=keep, ports=ports) as stack,
+    ):
+        took = time.monotonic() - began
+        console.print(f"[green]✓[/] the stack is up [dim]{took:.1f} s[/]")
+        live = follow_one_order(stack.dev, console)
+        if keep:
+            secret = not console.is_terminal
+            console.print(links(stack.dev, folder, secret=secret))
+            console.print(f"\nStop it with [bold]kill {stack.supervisor}[/]")
+    return live

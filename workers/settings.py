@@ -1,0 +1,110 @@
+"""What the worker and the command line read from the environment."""
+
+import os
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from temporalio.envconfig import ClientConfig, ClientConnectConfig
+
+from models.settings import PREFIX, Settings, SettingsRefused
+
+_RATE = f"{PREFIX}RATE_"
+
+
+class MigrateSettings(Settings):
+    """For `mpanel migrate`: the one process that may change tables."""
+
+    owner_database_url: SecretStr = Field(
+        description="postgresql:// URL of the role that owns the tables"
+    )
+    app_role: str = Field(
+        default="mpanel_app", description="role that API and worker connect as"
+    )
+
+
+class DatabaseSettings(Settings):
+    """For `mpanel user create`."""
+
+    database_url: SecretStr = Field(
+        description="postgresql:// URL of the application's role, which owns no table"
+    )
+
+
+class WorkerSettings(DatabaseSettings):
+    """For `mpanel worker`: every provider's address and key."""
+
+    encryption_keys: SecretStr = Field(
+        description="keys for secrets at rest, <version>:<base64 of 32 bytes>, oldest"
+        " first, separated by commas"
+    )
+    platform_domain: str = Field(
+        description="domain under which websites without one of their own live"
+    )
+    public_url: str = Field(description="where people reach the API, for links")
+
+    stripe_api_key: SecretStr = Field(description="Stripe's secret key")
+    stripe_api_base: str | None = Field(
+        default=None, description="another address for Stripe's API"
+    )
+    powerdns_url: str = Field(description="PowerDNS' HTTP API")
+    powerdns_api_key: SecretStr = Field(description="PowerDNS' API key")
+    powerdns_dns_address: str = Field(
+        description="host:port where the name server answers, for probes"
+    )
+    hosting_ssh_key_file: Path = Field(
+        description="private key file for the hosting servers and the backup store"
+    )
+    backup_store_url: str = Field(
+        description="where archives go, sftp://user@host:port/folder"
+    )
+    backup_store_host_key: str = Field(
+        description="the backup store's SSH host key, `ssh-ed25519 AAAA...`"
+    )
+    smtp_url: SecretStr = Field(
+        description="where mail is handed in, smtp://[user:password@]host:port"
+    )
+    mail_from: str = Field(description="sender of our mail")
+    operator_email: str = Field(description="who is told when a job needs a person")
+    operator_webhook_url: str | None = Field(
+        default=None, description="where operators' systems are told, signed"
+    )
+    operator_webhook_secret: SecretStr | None = Field(
+        default=None, description="key of the operator webhook's signature"
+    )
+
+    patience_seconds: float = Field(
+        default=86_400, gt=0, description="how long transient errors are retried"
+    )
+    undo_patience_seconds: float = Field(
+        default=60, gt=0, description="how long a failing undo is retried"
+    )
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """Activities per second of each queue that has a limit, by lower-case name.
+
+        From MPANEL_RATE_<QUEUE>. Raises `SettingsRefused` for what is no number.
+        """
+        return {
+            name.removeprefix(_RATE).lower(): _rate(name, text)
+            for name, text in os.environ.items()
+            if name.startswith(_RATE)
+        }
+
+    @property
+    def temporal(self) -> ClientConnectConfig:
+        """Arguments of `Client.connect`, as the SDK reads them from TEMPORAL_*."""
+        config = ClientConfig.load_client_connect_config()
+        if not config.get("target_host"):
+            raise SettingsRefused("TEMPORAL_ADDRESS is missing: host:port of Temporal")
+        return config
+
+
+def _rate(name: str, text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0
+    if not rate > 0:
+        raise SettingsRefused(f"{name} is wrong: calls per second, more than 0")
+    return rate
