@@ -13,6 +13,8 @@ rows and mails.
 
 import re
 
+from models.states import Reason
+
 _SECRETS = re.compile(
     r"(?i)(sk_(?:test|live)_|rk_(?:test|live)_|whsec_|bearer\s+|basic\s+"
     r"|(?:password|passwd|secret|token|api[-_]?key|authorization)[\"']?\s*[=:]\s*[\"']?)"
@@ -59,3 +61,22 @@ class ProviderRejected(ProviderError):
 
 class ProviderConflict(ProviderRejected):
     """It exists and belongs to somebody else; we neither adopt nor touch it."""
+
+
+class NotYet(Exception):
+    """Nothing is wrong: ask again in `delay` seconds. Uses up no patience."""
+
+    def __init__(self, message: str, *, delay: float) -> None:
+        super().__init__(message)
+        self.delay = delay
+
+
+class GiveUp(Exception):
+    """No provider's fault, and trying again does not help: a person must decide.
+
+    With `Reason.ENDED` there is nothing left to decide, and the run ends.
+    """
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason, self.message = reason, redacted(message)

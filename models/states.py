@@ -64,6 +64,7 @@ class Reason(StrEnum):
     RUN_LOST = "run_lost"
     RUN_ENDED_OUTSIDE = "run_ended_outside"
     RUN_STUCK = "run_stuck"
+    ENDED = "job_ended"  # nothing to decide: the job is over, or another run has it
 
 
 class OrderStatus(StrEnum):

@@ -1,0 +1,118 @@
+"""The name of a website: a zone, and the record that leads to its server."""
+
+from typing import Protocol
+
+from temporalio import activity
+
+from activities.calls import StepCall
+from activities.effects import EffectLedger
+from activities.errors import GiveUp, ProviderConflict, ProviderDown
+from activities.store import Store
+from models.servers import Server
+from models.states import EffectState, Reason
+from models.websites import Website
+
+PROVIDER = "powerdns"
+
+
+class Record(Protocol):
+    @property
+    def contents(self) -> tuple[str, ...]: ...
+
+    @property
+    def reference(self) -> str | None: ...
+
+
+class NameServer(Protocol):
+    """The authoritative name server; a record set carries our reference."""
+
+    async def create_zone(self, name: str, *, nameservers: list[str]) -> None: ...
+
+    async def record(self, zone: str, name: str, type: str) -> Record | None: ...
+
+    async def put_record(
+        self,
+        zone: str,
+        name: str,
+        type: str,
+        contents: tuple[str, ...],
+        *,
+        reference: str,
+        ttl: int = 300,
+    ) -> None: ...
+
+    async def delete_record(
+        self, zone: str, name: str, type: str, *, reference: str
+    ) -> None: ...
+
+
+class DnsActivities:
+    """`subject_id` of every call is the website."""
+
+    def __init__(
+        self,
+        store: Store,
+        effects: EffectLedger,
+        names: NameServer,
+        *,
+        platform_domain: str,
+    ) -> None:
+        self._store, self._effects, self._names = store, effects, names
+        self._platform = platform_domain
+
+    @activity.defn
+    async def create_record(self, call: StepCall) -> None:
+        """The A record of the website; repeated, it is the same record."""
+        website, server = await self._placed(call)
+        zone = self._zone_of(website.domain)
+        reference = str(website.id)
+        effect = await self._effects.intend(
+            call,
+            owner_id=website.id,
+            provider=PROVIDER,
+            kind="record",
+            reference=reference,
+            facts={"zone": zone, "name": website.domain, "type": "A"},
+        )
+        address = (server.public_ip,)
+        standing = await self._names.record(zone, website.domain, "A")
+        if standing is not None and standing.reference != reference:
+            raise ProviderConflict(
+                PROVIDER,
+                f"{website.domain} has an A record that is not ours",
+                code="record_exists",
+            )
+        if standing is None or standing.contents != address:
+            await self._names.create_zone(zone, nameservers=[f"ns1.{self._platform}"])
+            await self._names.put_record(
+                zone, website.domain, "A", address, reference=reference
+            )
+        await self._effects.present(effect, remote_id=website.domain)
+
+    @activity.defn
+    async def delete_record(self, call: StepCall) -> None:
+        """Takes our record away and reads back that it is gone."""
+        effect = await self._effects.find(
+            call, provider=PROVIDER, kind="record", reference=str(call.subject_id)
+        )
+        if effect is None or effect.state == EffectState.REMOVED:
+            return
+        zone, name = str(effect.facts["zone"]), str(effect.facts["name"])
+        await self._names.delete_record(zone, name, "A", reference=effect.reference)
+        left = await self._names.record(zone, name, "A")
+        if left is not None and left.reference == effect.reference:
+            raise ProviderDown(PROVIDER, f"the record of {name} is still there")
+        await self._effects.removed(effect)
+
+    def _zone_of(self, domain: str) -> str:
+        below = domain.endswith(f".{self._platform}")
+        return self._platform if below else domain
+
+    async def _placed(self, call: StepCall) -> tuple[Website, Server]:
+        async with self._store.step(call, platform=True) as (session, _):
+            website = await session.get_one(Website, call.subject_id)
+            if website.server_id is None:
+                raise GiveUp(Reason.INVALID, "the website has no place on a server")
+            server = await session.get_one(Server, website.server_id)
+            await session.commit()
+            return website, server

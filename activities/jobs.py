@@ -1,0 +1,242 @@
+"""What the engine notes about a job in our own database, and decisions by signal."""
+
+import hashlib
+from uuid import uuid5
+
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import col, select
+from temporalio import activity
+
+from activities.calls import Decided, JobRef, Parking, Resuming, SignalReceived
+from activities.outbox import OPERATOR, tell
+from models.alerts import Alert
+from models.base import utc_now
+from models.database import Database, Session
+from models.jobs import Decision, DecisionCode, Job, JobStep
+from models.queries import jobs
+from models.states import (
+    Act,
+    AlertStatus,
+    DecisionStatus,
+    JobStatus,
+    StepStatus,
+)
+
+
+class JobActivities:
+    """Run as local activities; a note of a superseded run changes nothing."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    @activity.defn
+    async def record_parked(self, parking: Parking) -> None:
+        """The job needs attention: row, alert, operator mail and webhook, each once."""
+        ref, failure = parking.ref, parking.failure
+        async with self._db.tenant(ref.tenant_id) as session:
+            job = await _current(session, ref)
+            if job is None:
+                return
+            job.status = JobStatus.NEEDS_ATTENTION
+            job.step, job.reason = parking.step, failure.reason
+            job.message, job.updated_at = failure.message, utc_now()
+            step = (
+                await session.exec(
+                    select(JobStep).where(
+                        JobStep.job_id == job.id, JobStep.name == parking.step
+                    )
+                )
+            ).one_or_none()
+            if step is not None:
+                step.status, step.next_retry_at = StepStatus.PARKED, None
+                step.code, step.message = failure.reason, failure.message
+            await raise_alert(
+                session,
+                job,
+                cause=str(failure.reason),
+                message=f"{job.kind} waits at {parking.step}: {failure.message}",
+                occasion=f"{ref.generation}:{parking.step}:{parking.round}",
+            )
+            await session.commit()
+
+    @activity.defn
+    async def record_resumed(self, resuming: Resuming) -> None:
+        """Somebody decided: the job goes on, unless other steps are parked still."""
+        async with self._db.tenant(resuming.ref.tenant_id) as session:
+            job = await _current(session, resuming.ref)
+            if job is None:
+                return
+            if resuming.still_parked:
+                job.step = resuming.still_parked[0]
+            else:
+                undoing = await jobs.open_abort(session, job) is not None
+                job.status = JobStatus.UNDOING if undoing else JobStatus.RUNNING
+                job.step = job.reason = job.message = None
+                await resolve_alerts(session, job)
+            if resuming.act is Act.SKIP:
+                step = (
+                    await session.exec(
+                        select(JobStep).where(
+                            JobStep.job_id == job.id, JobStep.name == resuming.step
+                        )
+                    )
+                ).one_or_none()
+                if step is not None:
+                    step.status = StepStatus.SKIPPED
+            job.updated_at = utc_now()
+            await session.commit()
+
+    @activity.defn
+    async def record_undoing(self, ref: JobRef) -> None:
+        """The abort has taken effect."""
+        async with self._db.tenant(ref.tenant_id) as session:
+            job = await _current(session, ref)
+            if job is None:
+                return
+            job.status = JobStatus.UNDOING
+            job.started_generation = job.generation
+            job.step = job.reason = job.message = None
+            job.updated_at = utc_now()
+            await resolve_alerts(session, job)
+            await session.commit()
+
+    @activity.defn
+    async def record_undone(self, ref: JobRef) -> None:
+        """Nothing is left of it: the job has failed."""
+        async with self._db.tenant(ref.tenant_id) as session:
+            job = await _current(session, ref)
+            if job is None:
+                return
+            job.status = JobStatus.FAILED
+            job.message = "aborted by an operator and undone"
+            job.ended_at = job.updated_at = utc_now()
+            await resolve_alerts(session, job)
+            await session.commit()
+
+    @activity.defn
+    async def accept_signal(self, signal: SignalReceived) -> Decided | None:
+        """A signal becomes a decision's row, or nothing.
+
+        A bare `retry` is kept as unverified. Everything else needs a one-time code,
+        which names its user and is burnt here. Safe to repeat: the row's id is made
+        of the signal's number.
+        """
+        ref = signal.ref
+        decision_id = uuid5(ref.job_id, f"signal:{ref.generation}:{signal.number}")
+        async with self._db.tenant(ref.tenant_id) as session:
+            job = await _current(session, ref)
+            if job is None:
+                return None
+            written = await session.get(Decision, decision_id)
+            if written is not None:
+                return Decided(written.id, Act(written.act), written.step)
+            code = await _burn(session, signal) if signal.code else None
+            if signal.act is not Act.RETRY and code is None:
+                return None
+            session.add(
+                Decision(
+                    id=decision_id,
+                    tenant_id=job.tenant_id,
+                    job_id=job.id,
+                    generation=job.generation,
+                    act=signal.act,
+                    step=signal.step,
+                    why="by signal from the Temporal UI",
+                    author_id=code.author_id if code else None,
+                    author=code.author if code else "unverified",
+                    via="signal",
+                    verified=code is not None,
+                    seen_hash=seen_hash(job),
+                    status=DecisionStatus.DELIVERED,
+                    delivered_at=utc_now(),
+                )
+            )
+            await session.commit()
+        return Decided(decision_id, signal.act, signal.step)
+
+
+async def raise_alert(
+    session: Session, job: Job, *, cause: str, message: str, occasion: str
+) -> None:
+    """One open alert per cause and job; operator mail and webhook once per occasion."""
+    await session.exec(
+        insert(Alert)
+        .values(
+            id=uuid5(job.id, f"alert:{cause}:{occasion}"),
+            created_at=utc_now(),
+            tenant_id=job.tenant_id,
+            cause=cause,
+            subject_id=job.id,
+            severity="warning",
+            message=message,
+            status=AlertStatus.OPEN,
+            job_id=job.id,
+        )
+        .on_conflict_do_nothing()
+    )
+    for channel in ("mail", "webhook"):
+        await tell(
+            session,
+            tenant_id=job.tenant_id,
+            channel=channel,
+            recipient=OPERATOR,
+            template="job.needs_attention",
+            subject_id=uuid5(job.id, occasion),
+            facts={
+                "jobId": str(job.id),
+                "kind": str(job.kind),
+                "cause": cause,
+                "message": message,
+            },
+        )
+
+
+async def resolve_alerts(session: Session, job: Job) -> None:
+    """The job's alerts are over."""
+    for alert in (
+        await session.exec(
+            select(Alert).where(
+                Alert.job_id == job.id, Alert.status != AlertStatus.RESOLVED
+            )
+        )
+    ).all():
+        alert.status, alert.resolved_at = AlertStatus.RESOLVED, utc_now()
+
+
+def seen_hash(job: Job) -> str:
+    """Of what a person saw when deciding: a later state is another decision."""
+    seen = f"{job.id}:{job.generation}:{job.status}:{job.step}:{job.reason}:{job.message}"
+    return hashlib.sha256(seen.encode()).hexdigest()
+
+
+async def _current(session: Session, ref: JobRef) -> Job | None:
+    job = await jobs.get(session, ref.job_id, lock=True)
+    return job if job.generation == ref.generation else None
+
+
+async def _burn(session: Session, signal: SignalReceived) -> DecisionCode | None:
+    code = (
+        await session.exec(
+            select(DecisionCode)
+            .where(
+                DecisionCode.code_hash == code_hash(signal.code or ""),
+                DecisionCode.job_id == signal.ref.job_id,
+                DecisionCode.act == signal.act,
+                col(DecisionCode.used_at).is_(None),
+                DecisionCode.expires_at > utc_now(),
+            )
+            .with_for_update()
+        )
+    ).one_or_none()
+    job: Job = await jobs.get(session, signal.ref.job_id)
+    if code is None or code.seen_hash != seen_hash(job):
+        return None
+    code.used_at = utc_now()
+    return code
+
+
+def code_hash(code: str) -> str:
+    """One-time codes are stored as hashes only."""
+    return hashlib.sha256(code.encode()).hexdigest()
+
+

@@ -1,0 +1,409 @@
+"""From a signed order to a settled one: proof of payment, refunds, the end."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+from uuid import UUID, uuid4
+
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import col, select
+from temporalio import activity
+
+from activities.calls import ItemPlan, StepCall
+from activities.errors import GiveUp, NotYet
+from activities.outbox import tell_customer, tell_webhook
+from activities.payment_proof import Due, judge
+from activities.payments import Payment, Refund
+from activities.store import Store, finish
+from models.base import utc_now
+from models.database import Session
+from models.jobs import Job
+from models.money import Cents
+from models.orders import Order, OrderItem
+from models.payments import PaymentClaim, PaymentRefund, UnclaimedPayment
+from models.queries import jobs, services
+from models.states import (
+    OPEN_JOBS,
+    JobKind,
+    JobStatus,
+    OrderStatus,
+    Reason,
+    RefundStatus,
+    UnclaimedStatus,
+)
+
+# An unproven order asks Stripe again at these ages, then hourly, then gives up.
+ASK_AGAIN = (60.0, 120.0, 300.0, 600.0)
+ASK_HOURLY = 3600.0
+EXPIRES = timedelta(days=7)
+
+UNDONE = (JobStatus.FAILED, JobStatus.CANCELLED)
+
+
+class PaymentAccount(Protocol):
+    """What is asked of the payment provider."""
+
+    async def payment(self, payment_intent_id: str) -> Payment | None: ...
+
+    async def payments_of(
+        self, stripe_customer_id: str, *, since: datetime
+    ) -> list[Payment]: ...
+
+    async def session_payment(self, checkout_session_id: str) -> str | None: ...
+
+    async def refund(
+        self,
+        payment_intent_id: str,
+        *,
+        amount: int,
+        key: str,
+        metadata: dict[str, str],
+    ) -> Refund: ...
+
+
+class OrderActivities:
+    """`subject_id` of every call is the order."""
+
+    def __init__(self, store: Store, payments: PaymentAccount) -> None:
+        self._store, self._payments = store, payments
+
+    @activity.defn
+    async def prove_payment(self, call: StepCall) -> list[ItemPlan]:
+        """Claims the payment that proves the order, and gives the lines to deliver.
+
+        Safe to repeat: a claim is a unique row, and the order's own claim is returned.
+        """
+        async with self._store.step(call) as (session, _):
+            order = await session.get_one(Order, call.subject_id)
+            if await _claim_of(session, order.id) is None:
+                await session.commit()
+                await self._claim(call, order)
+        async with self._store.step(call) as (session, _):
+            order = await session.get_one(Order, call.subject_id, with_for_update=True)
+            order.mark_paid()
+            plan = await _plan(session, order)
+            await session.commit()
+        return plan
+
+    async def _claim(self, call: StepCall, order: Order) -> None:
+        due = Due(
+            order_id=order.id,
+            customer_id=order.stripe_customer_id,
+            amount=order.total,
+            currency=order.currency,
+            placed_at=order.created_at,
+        )
+        candidates = await self._candidates(order)
+        while True:
+            async with self._store.step(call, platform=True) as (session, job):
+                accepted = job.input.get("accepted_payment")
+                claimed = await _claimed(session, [one.id for one in candidates])
+                if accepted and accepted not in claimed:
+                    found = next((p for p in candidates if p.id == accepted), None)
+                    chosen = found or await self._payments.payment(str(accepted))
+                else:
+                    proof = judge(due, candidates, claimed)
+                    chosen = proof.payment
+                    if chosen is None and proof.ambiguous:
+                        await session.commit()
+                        raise GiveUp(Reason.PAYMENT_AMBIGUOUS, proof.ambiguous)
+                if chosen is None:
+                    await self._wait_or_expire(session, order, job, proof.missing)
+                    continue
+                session.add(
+                    PaymentClaim(
+                        tenant_id=order.tenant_id,
+                        stripe_payment_intent_id=chosen.id,
+                        order_id=order.id,
+                        amount=chosen.amount_received,
+                        currency=chosen.currency.lower(),
+                    )
+                )
+                try:
+                    await session.commit()
+                except IntegrityError:  # another order, or our own other run, was first
+                    await session.rollback()
+                    if await _claim_of(session, order.id) is None:
+                        continue
+                break
+        await self._unlist(chosen.id, order.id)
+
+    async def _candidates(self, order: Order) -> Sequence[Payment]:
+        hinted = order.stripe_payment_intent_id
+        if order.stripe_checkout_session_id and not hinted:
+            hinted = await self._payments.session_payment(
+                order.stripe_checkout_session_id
+            )
+        if hinted:
+            payment = await self._payments.payment(hinted)
+            return [payment] if payment else []
+        if order.stripe_customer_id is None:
+            return []
+        return await self._payments.payments_of(
+            order.stripe_customer_id, since=order.created_at - timedelta(hours=24)
+        )
+
+    async def _wait_or_expire(
+        self, session: Session, order: Order, job: Job, missing: str | None
+    ) -> None:
+        age = (utc_now() - (job.started_at or order.created_at)).total_seconds()
+        if age < EXPIRES.total_seconds():
+            await session.commit()
+            delay = next((at - age for at in ASK_AGAIN if at > age), ASK_HOURLY)
+            raise NotYet(missing or "no payment yet", delay=max(delay, 1.0))
+        row = await session.get_one(Order, order.id, with_for_update=True)
+        row.expire()
+        job.status, job.reason = JobStatus.FAILED, Reason.PAYMENT_EXPIRED
+        job.message = "not paid within 7 days"
+        job.ended_at = job.updated_at = utc_now()
+        await session.commit()
+        raise GiveUp(Reason.ENDED, "not paid within 7 days")
+
+    async def _unlist(self, payment_intent_id: str, order_id: UUID) -> None:
+        async with self._store.platform() as session:
+            listed = (
+                await session.exec(
+                    select(UnclaimedPayment).where(
+                        UnclaimedPayment.stripe_payment_intent_id == payment_intent_id,
+                        UnclaimedPayment.status == UnclaimedStatus.LISTED,
+                    )
+                )
+            ).one_or_none()
+            if listed is not None:
+                listed.status, listed.order_id = UnclaimedStatus.CLAIMED, order_id
+                await session.commit()
+
+    @activity.defn
+    async def await_item(self, call: StepCall) -> bool:
+        """Whether the line `item_id` was delivered; asks again until its job ended."""
+        async with self._store.step(call) as (session, _):
+            job = await jobs.get(session, _item(call))
+            await session.commit()
+        if job.status in OPEN_JOBS:
+            raise NotYet(f"the item's job is {job.status}", delay=_slowly())
+        return job.status == JobStatus.SUCCEEDED
+
+    @activity.defn
+    async def settle_order(self, call: StepCall) -> bool:
+        """Writes what the order became. True: first, undone lines must be refunded.
+
+        Safe to repeat: mails and events are unique rows of the same transaction.
+        """
+        async with self._store.step(call) as (session, job):
+            order = await session.get_one(Order, call.subject_id, with_for_update=True)
+            lines = await _lines(session, order.id)
+            await _cancel_orphaned(session, lines)
+            if still := [one for _, one in lines if one.status in OPEN_JOBS]:
+                await session.commit()
+                raise NotYet(f"{len(still)} items are open", delay=_slowly())
+            undone = [item for item, one in lines if one.status in UNDONE]
+            if await _unrefunded(session, undone):
+                await session.commit()
+                return True
+            delivered = len(lines) - len(undone)
+            order.settle(delivered=delivered, undone=len(undone), now=utc_now())
+            await tell_customer(
+                session, order, "welcome" if delivered else "order_failed"
+            )
+            await tell_webhook(session, order)
+            finish(job)
+            await session.commit()
+        return False
+
+    @activity.defn
+    async def refund_undone(self, call: StepCall) -> None:
+        """Refunds each undone line once: the row is unique, and so is Stripe's key."""
+        async with self._store.step(call) as (session, _):
+            order = await session.get_one(Order, call.subject_id)
+            claim = await _claim_of(session, order.id)
+            lines = await _lines(session, order.id)
+            undone = [item for item, one in lines if one.status in UNDONE]
+            if claim is None:
+                await session.commit()
+                return
+            for item in await _unrefunded(session, undone):
+                await _intend_refund(
+                    session, claim, item.amount, key=f"line:{item.id}", item=item
+                )
+            await session.commit()
+        await self._make_refunds(call)
+
+    @activity.defn
+    async def take_back_items(self, call: StepCall) -> None:
+        """Has every line undone, the live ones too. Safe to repeat."""
+        async with self._store.step(call) as (session, job):
+            decision = await jobs.open_abort(session, job)
+            if decision is None:
+                raise GiveUp(Reason.INVALID, "no abort is written for this order")
+            try:
+                for line in await jobs.children(session, job.id):
+                    await jobs.take_back(session, line, decision)
+                    if line.status == JobStatus.CANCELLED:
+                        await services.fail_subject(session, line)
+            except IntegrityError:
+                raise NotYet("another job holds one of the items", delay=2.0) from None
+            await session.commit()
+
+    @activity.defn
+    async def refund_order(self, call: StepCall) -> None:
+        """When every line is undone: refunds what is left, once, and ends the order."""
+        async with self._store.step(call) as (session, _):
+            order = await session.get_one(Order, call.subject_id)
+            lines = await _lines(session, order.id)
+            if still := [one for _, one in lines if one.status in OPEN_JOBS]:
+                await session.commit()
+                raise NotYet(f"{len(still)} items are open", delay=_slowly())
+            claim = await _claim_of(session, order.id)
+            if claim is not None:
+                rest = claim.amount - await _refunded(session, order.id)
+                if rest > 0:
+                    await _intend_refund(session, claim, rest, key=f"rest:{order.id}")
+            await session.commit()
+        await self._make_refunds(call)
+        async with self._store.step(call) as (session, _):
+            order = await session.get_one(Order, call.subject_id, with_for_update=True)
+            if order.status in (OrderStatus.AWAITING_PAYMENT, OrderStatus.EXPIRED):
+                order.status = OrderStatus.AWAITING_PAYMENT
+                order.cancel()
+            elif order.status != OrderStatus.CANCELLED:
+                order.settle(delivered=0, undone=1, now=utc_now())
+            await tell_customer(session, order, "order_failed")
+            await tell_webhook(session, order)
+            await session.commit()
+
+    async def _make_refunds(self, call: StepCall) -> None:
+        async with self._store.step(call) as (session, _):
+            intended = (
+                await session.exec(
+                    select(PaymentRefund).where(
+                        PaymentRefund.order_id == call.subject_id,
+                        PaymentRefund.status == RefundStatus.INTENDED,
+                    )
+                )
+            ).all()
+            await session.commit()
+        for refund in intended:
+            made = await self._payments.refund(
+                refund.stripe_payment_intent_id,
+                amount=refund.amount,
+                key=refund.key,
+                metadata={"order_id": str(call.subject_id)},
+            )
+            async with self._store.step(call) as (session, _):
+                row = await session.get_one(PaymentRefund, refund.id)
+                row.status, row.stripe_refund_id = RefundStatus.MADE, made.id
+                await session.commit()
+
+
+def _slowly() -> float:
+    """1 s, 2 s, 4 s ... 30 s between looks at a job that may wait for weeks."""
+    return float(min(30, 2 ** min(activity.info().attempt - 1, 5)))
+
+
+def _item(call: StepCall) -> UUID:
+    if call.item_id is None:
+        raise GiveUp(Reason.INVALID, "the call names no item")
+    return call.item_id
+
+
+async def _claim_of(session: Session, order_id: UUID) -> PaymentClaim | None:
+    return (
+        await session.exec(
+            select(PaymentClaim).where(PaymentClaim.order_id == order_id)
+        )
+    ).one_or_none()
+
+
+async def _claimed(session: Session, payment_ids: list[str]) -> set[str]:
+    found = await session.exec(
+        select(PaymentClaim.stripe_payment_intent_id).where(
+            col(PaymentClaim.stripe_payment_intent_id).in_(payment_ids)
+        )
+    )
+    return set(found.all())
+
+
+async def _lines(session: Session, order_id: UUID) -> list[tuple[OrderItem, Job]]:
+    rows = await session.exec(
+        select(OrderItem, Job)
+        .join(Job, col(Job.id) == col(OrderItem.job_id))
+        .where(OrderItem.order_id == order_id)
+        .order_by(col(OrderItem.position))
+    )
+    return list(rows.all())
+
+
+async def _plan(session: Session, order: Order) -> list[ItemPlan]:
+    lines = await _lines(session, order.id)
+    job_of = {item.id: job.id for item, job in lines}
+    return [
+        ItemPlan(
+            job_id=job.id,
+            subject_id=job.subject_id,
+            kind=JobKind(job.kind),
+            generation=job.generation,
+            status=JobStatus(job.status),
+            summary=f"{item.code} for order {str(order.id)[:8]}",
+            needs=job_of.get(item.needs_item_id) if item.needs_item_id else None,
+        )
+        for item, job in lines
+    ]
+
+
+async def _cancel_orphaned(
+    session: Session, lines: list[tuple[OrderItem, Job]]
+) -> None:
+    """A line whose needed line was undone never begins."""
+    undone = {item.id for item, job in lines if job.status in UNDONE}
+    for item, job in lines:
+        if job.status == JobStatus.WAITING and item.needs_item_id in undone:
+            job.status, job.ended_at = JobStatus.CANCELLED, utc_now()
+            await services.fail_subject(session, job)
+
+
+async def _refunded(session: Session, order_id: UUID) -> Cents:
+    rows = await session.exec(
+        select(PaymentRefund.amount).where(
+            PaymentRefund.order_id == order_id,
+            ~col(PaymentRefund.key).startswith("rest:"),
+        )
+    )
+    return sum(rows.all())
+
+
+async def _unrefunded(session: Session, items: list[OrderItem]) -> list[OrderItem]:
+    made = await session.exec(
+        select(PaymentRefund.order_item_id).where(
+            col(PaymentRefund.order_item_id).in_([item.id for item in items]),
+            PaymentRefund.status == RefundStatus.MADE,
+        )
+    )
+    done = set(made.all())
+    return [item for item in items if item.id not in done and item.amount > 0]
+
+
+async def _intend_refund(
+    session: Session,
+    claim: PaymentClaim,
+    amount: Cents,
+    *,
+    key: str,
+    item: OrderItem | None = None,
+) -> None:
+    await session.exec(
+        insert(PaymentRefund)
+        .values(
+            id=uuid4(),
+            created_at=utc_now(),
+            tenant_id=claim.tenant_id,
+            key=key,
+            order_id=claim.order_id,
+            order_item_id=item.id if item else None,
+            stripe_payment_intent_id=claim.stripe_payment_intent_id,
+            amount=amount,
+            currency=claim.currency,
+            status=RefundStatus.INTENDED,
+        )
+        .on_conflict_do_nothing()
+    )

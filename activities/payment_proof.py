@@ -1,0 +1,87 @@
+"""Which payment proves an order: the rule, without any input or output.
+
+A payment proves an order when it succeeded, is claimed by no order, belongs to no
+invoice, is neither refunded nor disputed, has exactly our catalogue's amount and
+currency, and carries our order reference, or else has the same customer and lies
+within 24 hours of the order. Of several that fit, the oldest is taken. One that is
+near (another amount, another currency) makes the order ambiguous: a person decides.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from activities.payments import Payment
+from models.money import Cents
+
+WINDOW = timedelta(hours=24)
+
+
+@dataclass(frozen=True)
+class Due:
+    """What an order must be paid with. `currency` in any case; amounts in cents."""
+
+    order_id: UUID
+    customer_id: str | None
+    amount: Cents
+    currency: str
+    placed_at: datetime
+
+
+@dataclass(frozen=True)
+class Proof:
+    """`payment` proves it; else `ambiguous` or `missing` says why none does."""
+
+    payment: Payment | None = None
+    ambiguous: str | None = None
+    missing: str | None = None
+
+
+def judge(due: Due, payments: Sequence[Payment], claimed: Collection[str]) -> Proof:
+    """The oldest payment that fits, or the reason why none does."""
+    near: list[str] = []
+    spoilt: list[str] = []
+    fitting: list[Payment] = []
+    for payment in payments:
+        if payment.id in claimed or payment.invoice_id or not _concerns(due, payment):
+            continue
+        if payment.status != "succeeded":
+            continue
+        if payment.disputed or payment.amount_refunded:
+            spoilt.append(
+                f"{payment.id} is {'disputed' if payment.disputed else 'refunded'}"
+            )
+        elif _exact(due, payment):
+            fitting.append(payment)
+        else:
+            near.append(
+                f"{payment.id} is {payment.amount_received}"
+                f" {payment.currency.upper()}, the order is"
+                f" {due.amount} {due.currency.upper()} (minor units)"
+            )
+    if fitting:
+        return Proof(payment=min(fitting, key=lambda one: (one.created_at, one.id)))
+    if near:
+        return Proof(ambiguous="; ".join(sorted(near)))
+    if spoilt:
+        return Proof(missing="; ".join(sorted(spoilt)))
+    return Proof(missing="no payment that fits has succeeded")
+
+
+def _exact(due: Due, payment: Payment) -> bool:
+    return (
+        payment.amount_received == due.amount
+        and payment.currency.lower() == due.currency.lower()
+    )
+
+
+def _concerns(due: Due, payment: Payment) -> bool:
+    """Ours by reference, or the same customer at about the same time."""
+    if payment.order_reference:
+        return payment.order_reference == str(due.order_id)
+    return (
+        due.customer_id is not None
+        and payment.customer_id == due.customer_id
+        and abs(payment.created_at - due.placed_at) <= WINDOW
+    )

@@ -1,0 +1,55 @@
+"""The transaction of a step: fenced by generation, and it begins the job."""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from activities.calls import StepCall
+from activities.errors import GiveUp
+from models.base import utc_now
+from models.database import Database, Session
+from models.jobs import Job
+from models.states import JobStatus, Reason
+
+
+class Store:
+    """Sessions for steps. The caller commits."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def platform(self) -> AbstractAsyncContextManager[Session]:
+        """For tables that belong to no tenant."""
+        return self._db.platform()
+
+    @asynccontextmanager
+    async def step(
+        self, call: StepCall, *, platform: bool = False
+    ) -> AsyncIterator[tuple[Session, Job]]:
+        """The tenant's session (or the platform's) and the step's job.
+
+        The first step of a run marks the job running in its own transaction. Raises
+        `GiveUp(ENDED)` if the job is over, or if a later generation has taken over.
+        """
+        scope = self._db.platform() if platform else self._db.tenant(call.tenant_id)
+        async with scope as session:
+            job = await session.get_one(Job, call.job_id)
+            if job.generation != call.generation:
+                raise GiveUp(Reason.ENDED, "a later run of this job has taken over")
+            if job.status in (JobStatus.WAITING, JobStatus.PENDING):
+                await session.refresh(job, with_for_update=True)
+                if job.status in (JobStatus.WAITING, JobStatus.PENDING):
+                    job.status = JobStatus.RUNNING
+                    job.started_generation = job.generation
+                    job.started_at = job.started_at or utc_now()
+                    job.updated_at = utc_now()
+                    job.ended_at = None
+            if job.status == JobStatus.CANCELLED:
+                raise GiveUp(Reason.ENDED, "the job was cancelled before it began")
+            yield session, job
+
+
+def finish(job: Job) -> None:
+    """The job's end, in the transaction of its last step."""
+    job.status = JobStatus.SUCCEEDED
+    job.step = job.reason = job.message = None
+    job.ended_at = job.updated_at = utc_now()

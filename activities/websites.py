@@ -1,0 +1,315 @@
+"""Websites: a place on a server, the site there, its starter page, the probe."""
+
+import secrets
+from collections.abc import Mapping
+from html import escape
+from typing import Literal, Protocol
+
+from sqlalchemy import func
+from sqlmodel import col, select
+from temporalio import activity
+
+from activities.calls import StepCall
+from activities.effects import EffectLedger
+from activities.errors import GiveUp, ProviderConflict, ProviderDown, ProviderRejected
+from activities.store import Store, finish
+from models.base import utc_now
+from models.database import Session
+
+from models.queries import services
+from models.servers import Server
+from models.states import Reason, ServiceStatus
+from models.subscriptions import Subscription
+from models.websites import Website
+
+PROVIDER = "cloudpanel"
+
+
+class FoundSite(Protocol):
+    """A site of that name; `site_user` tells whose it is."""
+
+    @property
+    def site_user(self) -> str: ...
+
+
+class HostingServer(Protocol):
+    """One CloudPanel server."""
+
+    async def find_site(self, domain: str) -> FoundSite | None: ...
+
+    async def create_site(
+        self,
+        *,
+        domain: str,
+        site_user: str,
+        password: str,
+        kind: Literal["static", "php"],
+        php_version: str = "8.4",
+    ) -> None: ...
+
+    async def delete_site(self, domain: str, *, site_user: str) -> None: ...
+
+    async def deploy(
+        self, *, site_user: str, domain: str, files: Mapping[str, bytes]
+    ) -> None: ...
+
+    async def suspend(self, *, site_user: str, domain: str, page: bytes) -> None: ...
+
+    async def resume(self, *, site_user: str, domain: str) -> None: ...
+
+
+class HostingServers(Protocol):
+    """The client of each server, made once."""
+
+    def of(self, server: Server) -> HostingServer: ...
+
+
+class Page(Protocol):
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def body(self) -> bytes: ...
+
+
+class Probe(Protocol):
+    """How a visitor sees the site."""
+
+    async def page(self, address: str, *, host_header: str) -> Page: ...
+
+
+class WebsiteActivities:
+    """`subject_id` of every call is the website."""
+
+    def __init__(
+        self, store: Store, effects: EffectLedger, servers: HostingServers, probe: Probe
+    ) -> None:
+        self._store, self._effects = store, effects
+        self._servers, self._probe = servers, probe
+
+    @activity.defn
+    async def place_website(self, call: StepCall) -> None:
+        """Gives the website room on a server. Repeated, it keeps the place it has."""
+        async with self._store.step(call, platform=True) as (session, _):
+            website = await session.get_one(Website, call.subject_id)
+            if website.status == ServiceStatus.ACTIVE:
+                await session.commit()
+                return
+            if website.server_id is None:
+                website.begin((await _roomiest(session)).id)
+            else:
+                website.begin(website.server_id)
+            subscription = await session.get(Subscription, website.subscription_id)
+            if subscription and subscription.status == ServiceStatus.FAILED:
+                subscription.status = ServiceStatus.PENDING
+            await session.commit()
+
+    @activity.defn
+    async def release_website(self, call: StepCall) -> None:
+        """The undo of the place: the website and its subscription have failed."""
+        async with self._store.step(call) as (session, job):
+            await services.fail_subject(session, job)
+            await session.commit()
+
+    @activity.defn
+    async def create_site(self, call: StepCall) -> None:
+        """A site named and owned by our ids; one that is there already is adopted."""
+        website, server = await self._placed(call)
+        effect = await self._effects.intend(
+            call,
+            owner_id=website.id,
+            provider=PROVIDER,
+            kind="site",
+            reference=str(website.id),
+            account=server.name,
+            secret=secrets.token_urlsafe(24).encode(),
+            facts={"domain": website.domain, "server_id": str(server.id)},
+        )
+        hosting = self._servers.of(server)
+        found = await hosting.find_site(website.domain)
+        if found is None:
+            await hosting.create_site(
+                domain=website.domain,
+                site_user=website.site_user,
+                password=self._effects.secret(effect).decode(),
+                kind="static" if website.site_kind == "static" else "php",
+                php_version=website.php_version,
+            )
+        elif found.site_user != website.site_user:
+            raise ProviderConflict(
+                PROVIDER,
+                f"{website.domain} is on {server.name} already, as a site of"
+                f" {found.site_user}, who is not ours",
+                code="site_exists",
+            )
+        await self._effects.present(effect, remote_id=website.site_user)
+
+    @activity.defn
+    async def delete_site(self, call: StepCall) -> None:
+        """Takes the site away and reads back that it is gone; absent is success."""
+        effect = await self._effects.find(
+            call, provider=PROVIDER, kind="site", reference=str(call.subject_id)
+        )
+        if effect is None:
+            return
+        website, server = await self._placed(call)
+        hosting = self._servers.of(server)
+        await hosting.delete_site(website.domain, site_user=website.site_user)
+        found = await hosting.find_site(website.domain)
+        if found is not None and found.site_user == website.site_user:
+            raise ProviderDown(PROVIDER, f"{website.domain} is still there")
+        await self._effects.removed(effect)
+
+    @activity.defn
+    async def deploy_starter(self, call: StepCall) -> None:
+        """Puts the starter page there; files are replaced whole."""
+        website, server = await self._placed(call)
+        name = "index.html" if website.site_kind == "static" else "index.php"
+        await self._servers.of(server).deploy(
+            site_user=website.site_user,
+            domain=website.domain,
+            files={name: starter_page(website)},
+        )
+
+    @activity.defn
+    async def go_live(self, call: StepCall) -> None:
+        """Looks at the site from outside, and only then calls it active."""
+        website, server = await self._placed(call)
+        await self._see(website, server)
+        async with self._store.step(call) as (session, job):
+            website = await session.get_one(Website, call.subject_id)
+            website.activate(utc_now())
+            await services.activate_subscription(session, website.subscription_id)
+            finish(job)
+            await session.commit()
+
+    async def _see(self, website: Website, server: Server) -> None:
+        page = await self._probe.page(server.http_address, host_header=website.domain)
+        if page.status >= 500:
+            raise ProviderDown("web", f"{website.domain} answers {page.status}")
+        if page.status != 200 or marker(website).encode() not in page.body:
+            raise ProviderRejected(
+                "web",
+                f"{website.domain} answers {page.status} without our marker on"
+                f" {server.name}; put the starter page back, then retry",
+                code="marker_missing",
+            )
+
+    @activity.defn
+    async def begin_removal(self, call: StepCall) -> None:
+        """The website is on its way out; nobody else works on it from here on."""
+        async with self._store.step(call) as (session, _):
+            website = await session.get_one(Website, call.subject_id)
+            if website.status != ServiceStatus.TERMINATED:
+                website.terminate()
+            await session.commit()
+
+    @activity.defn
+    async def end_removal(self, call: StepCall) -> None:
+        """Nothing of it is left: the website and its services are terminated."""
+        async with self._store.step(call) as (session, job):
+            website = await session.get_one(Website, call.subject_id)
+            website.gone()
+            subscription = await session.get(Subscription, website.subscription_id)
+            if subscription is not None:
+                subscription.terminate()
+            plan = await services.plan_of(session, website.id)
+            if plan is not None:
+                plan.terminate()
+                add_on = await session.get(Subscription, plan.subscription_id)
+                if add_on is not None:
+                    add_on.terminate()
+            finish(job)
+            await session.commit()
+
+    @activity.defn
+    async def suspend_site(self, call: StepCall) -> None:
+        """Moves the site aside and shows a notice; nothing is deleted."""
+        website, server = await self._placed(call)
+        await self._servers.of(server).suspend(
+            site_user=website.site_user,
+            domain=website.domain,
+            page=_SUSPENDED.encode(),
+        )
+        async with self._store.step(call) as (session, job):
+            website = await session.get_one(Website, call.subject_id)
+            website.suspend()
+            finish(job)
+            await session.commit()
+
+    @activity.defn
+    async def resume_site(self, call: StepCall) -> None:
+        """Moves the site back into its place."""
+        website, server = await self._placed(call)
+        await self._servers.of(server).resume(
+            site_user=website.site_user, domain=website.domain
+        )
+        async with self._store.step(call) as (session, job):
+            website = await session.get_one(Website, call.subject_id)
+            website.activate(utc_now())
+            finish(job)
+            await session.commit()
+
+    async def _placed(self, call: StepCall) -> tuple[Website, Server]:
+        async with self._store.step(call, platform=True) as (session, _):
+            website = await session.get_one(Website, call.subject_id)
+            if website.server_id is None:
+                raise GiveUp(Reason.INVALID, "the website has no place on a server")
+            server = await session.get_one(Server, website.server_id)
+            await session.commit()
+            return website, server
+
+
+def marker(website: Website) -> str:
+    """What the probe looks for in the page."""
+    return f'<meta name="mpanel-website" content="{website.id}">'
+
+
+def starter_page(website: Website) -> bytes:
+    """The page of a new site: title, domain and website id."""
+    domain = escape(website.domain)
+    return (
+        "<!doctype html>\n"
+        '<html lang="en"><head><meta charset="utf-8">\n'
+        f"<title>{domain} is live</title>\n"
+        f"{marker(website)}\n"
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        "<style>body{font:18px/1.6 system-ui,sans-serif;max-width:34rem;"
+        "margin:20vh auto;padding:0 1.5rem;color:#1d2733}"
+        "h1{font-size:2rem;margin:0}small{color:#667}</style></head>\n"
+        f"<body><h1>{domain}</h1><p>Your website is ready. Upload your pages to"
+        f" replace this one.</p><small>{website.id}</small></body></html>\n"
+    ).encode()
+
+
+_SUSPENDED = (
+    '<!doctype html><html lang="en"><meta charset="utf-8"><title>Suspended</title>'
+    "<p>This website is suspended. Its owner knows how to bring it back.</p></html>\n"
+)
+
+
+async def _roomiest(session: Session) -> Server:
+    """The online hosting server with most room, locked so that two do not share it."""
+    used = (
+        select(func.count())
+        .select_from(Website)
+        .where(
+            Website.server_id == Server.id,
+            col(Website.status).in_(services.LIVING),
+        )
+        .scalar_subquery()
+    )
+    found = await session.exec(
+        select(Server, used)
+        .where(Server.role == "hosting", Server.status == "online")
+        .order_by((col(Server.capacity) - used).desc(), col(Server.name))
+        .with_for_update(of=Server)
+    )
+    for server, sites in found.all():
+        if sites < server.capacity:
+            return server
+    raise GiveUp(
+        Reason.NO_CAPACITY, "no online hosting server has room; add one, then retry"
+    )
+
+

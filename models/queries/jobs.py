@@ -1,0 +1,119 @@
+"""Everything that is asked of the jobs table."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import col, select
+
+from models.base import utc_now
+from models.database import Session
+from models.errors import Busy, NotFound
+from models.jobs import Decision, Job, JobStep
+from models.states import OPEN_JOBS, Act, DecisionStatus, JobStatus
+
+ABORTS = (Act.ABORT_ITEM, Act.ABORT_ORDER)
+
+
+async def get(session: Session, job_id: UUID, *, lock: bool = False) -> Job:
+    """The job. Raises `NotFound` if it is unknown or another tenant's."""
+    query = select(Job).where(Job.id == job_id)
+    if lock:
+        query = query.with_for_update()
+    job = (await session.exec(query)).one_or_none()
+    if job is None:
+        raise NotFound(f"there is no job {job_id}")
+    return job
+
+
+async def add_exclusive(session: Session, job: Job) -> None:
+    """Adds the job; `Busy` names the open job that holds its subject."""
+    try:
+        async with session.begin_nested():
+            session.add(job)
+    except IntegrityError:
+        holder = (
+            await session.exec(
+                select(Job).where(
+                    Job.subject_id == job.subject_id,
+                    Job.exclusive,
+                    col(Job.status).in_(OPEN_JOBS),
+                )
+            )
+        ).first()
+        if holder is None:
+            raise
+        raise Busy(
+            f"a {holder.kind} job is open for this one already",
+            job_id=str(holder.id),
+            status=str(holder.status),
+        ) from None
+
+
+async def children(session: Session, parent_id: UUID) -> Sequence[Job]:
+    """The jobs that deliver an order's lines, oldest first."""
+    return (
+        await session.exec(
+            select(Job)
+            .where(Job.parent_id == parent_id)
+            .order_by(col(Job.created_at), col(Job.id))
+        )
+    ).all()
+
+
+async def steps(session: Session, job_id: UUID) -> Sequence[JobStep]:
+    """The timeline, in the order in which the steps were first scheduled."""
+    return (
+        await session.exec(
+            select(JobStep)
+            .where(JobStep.job_id == job_id)
+            .order_by(col(JobStep.created_at), col(JobStep.name))
+        )
+    ).all()
+
+
+async def open_abort(session: Session, job: Job) -> Decision | None:
+    """The abort that this generation has been told, or is to be told."""
+    return (
+        await session.exec(
+            select(Decision)
+            .where(
+                Decision.job_id == job.id,
+                Decision.generation == job.generation,
+                col(Decision.act).in_(ABORTS),
+                Decision.status != DecisionStatus.REFUSED,
+            )
+            .order_by(col(Decision.created_at))
+        )
+    ).first()
+
+
+async def take_back(session: Session, job: Job, order: Decision) -> None:
+    """Has one delivered line undone: by its open run, or by a new one if it is live.
+
+    A line that has not begun is cancelled on the spot. `order` is the decision that
+    the line's own decision repeats. Safe to repeat.
+    """
+    await session.refresh(job, with_for_update=True)
+    if job.status == JobStatus.WAITING:
+        job.status, job.ended_at = JobStatus.CANCELLED, utc_now()
+    elif job.status not in (JobStatus.FAILED, JobStatus.CANCELLED):
+        if job.status == JobStatus.SUCCEEDED:
+            job.generation += 1
+            job.status, job.ended_at = JobStatus.PENDING, None
+        if await open_abort(session, job) is None:
+            session.add(
+                Decision(
+                    tenant_id=job.tenant_id,
+                    job_id=job.id,
+                    generation=job.generation,
+                    act=Act.ABORT_ITEM,
+                    why=order.why,
+                    author_id=order.author_id,
+                    author=order.author,
+                    via=order.via,
+                    verified=order.verified,
+                )
+            )
+    job.updated_at = utc_now()
+    await session.flush()

@@ -1,0 +1,139 @@
+"""A paid order becomes what it is for: every line delivered, or undone and refunded."""
+
+import asyncio
+from uuid import UUID
+
+from temporalio import workflow
+from temporalio.exceptions import (
+    ChildWorkflowError,
+    WorkflowAlreadyStartedError,
+    is_cancelled_exception,
+)
+from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
+
+with workflow.unsafe.imports_passed_through():
+    from activities.calls import ItemPlan, JobRef
+    from activities.orders import OrderActivities
+
+from models.states import JobStatus
+from workflows.engine import search
+from workflows.engine.group import Group
+from workflows.engine.job import JobWorkflow
+from workflows.engine.patience import TASK
+from workflows.engine.start import workflow_id
+from workflows.engine.steps import Step
+from workflows.names import NAMES
+from workflows.queues import STORIES, STRIPE
+
+PROVE_PAYMENT = Step(
+    "prove_payment",
+    "Prove the payment at Stripe and claim it",
+    OrderActivities.prove_payment,
+    STRIPE,
+)
+AWAIT_ITEM = Step(
+    "await_item",
+    "Wait for an item that another run delivers",
+    OrderActivities.await_item,
+    STORIES,
+)
+REFUND_UNDONE = Step(
+    "refund_undone",
+    "Refund the lines that were undone",
+    OrderActivities.refund_undone,
+    STRIPE,
+)
+SETTLE_ORDER = Step(
+    "settle_order",
+    "Settle the order and tell the customer",
+    OrderActivities.settle_order,
+    STORIES,
+)
+TAKE_BACK_ITEMS = Step(
+    "take_back_items",
+    "Have every line undone, the live ones too",
+    OrderActivities.take_back_items,
+    STORIES,
+)
+REFUND_ORDER = Step(
+    "refund_order",
+    "Refund what is left of the payment",
+    OrderActivities.refund_order,
+    STRIPE,
+)
+
+
+@workflow.defn(name="FulfilOrder")
+class FulfilOrder(JobWorkflow):
+    """Proves the payment, releases the lines side by side, settles the order."""
+
+    STEPS = (PROVE_PAYMENT, AWAIT_ITEM, REFUND_UNDONE, SETTLE_ORDER)
+
+    @workflow.run
+    async def run(self, ref: JobRef) -> None:
+        await self.tell(self.story())
+
+    async def story(self) -> None:
+        items: list[ItemPlan] = await self.step(PROVE_PAYMENT)
+        await self._deliver_all(items)
+        while await self.step(SETTLE_ORDER):
+            await self.step(REFUND_UNDONE)
+
+    async def undo(self) -> None:
+        """Lines first, then the money: nobody is refunded for what still runs."""
+        await self.step(TAKE_BACK_ITEMS)
+        await self.step(REFUND_ORDER)
+
+    async def _deliver_all(self, items: list[ItemPlan]) -> None:
+        delivered: dict[UUID, asyncio.Future[bool]] = {
+            item.job_id: asyncio.Future() for item in items
+        }
+        async with Group() as group:
+            for item in items:
+                group.start(self._deliver_in_turn(item, delivered))
+
+    async def _deliver_in_turn(
+        self, item: ItemPlan, delivered: dict[UUID, "asyncio.Future[bool]"]
+    ) -> None:
+        """An add-on waits until what it needs is live; without that it never begins."""
+        if item.needs is None or await asyncio.shield(delivered[item.needs]):
+            delivered[item.job_id].set_result(await self._deliver(item))
+        else:
+            delivered[item.job_id].set_result(False)
+
+    async def _deliver(self, item: ItemPlan) -> bool:
+        if item.status in (JobStatus.FAILED, JobStatus.CANCELLED):
+            return False
+        if item.status is JobStatus.SUCCEEDED:
+            return True
+        if item.generation == 1:
+            try:
+                await self._run(item)
+            except WorkflowAlreadyStartedError:
+                pass  # an earlier run of this order has started it
+            except ChildWorkflowError as error:
+                if is_cancelled_exception(error) and self._abort is not None:
+                    raise
+            else:
+                return True
+        # Its row says how it ended, whichever run brought it there.
+        return bool(await self.step(AWAIT_ITEM, item=item.job_id))
+
+    async def _run(self, item: ItemPlan) -> None:
+        ref = JobRef(
+            job_id=item.job_id,
+            tenant_id=self.ref.tenant_id,
+            subject_id=item.subject_id,
+            kind=item.kind,
+        )
+        await workflow.execute_child_workflow(
+            NAMES[item.kind],
+            ref,
+            id=workflow_id(ref),
+            task_queue=STORIES,
+            task_timeout=TASK,
+            search_attributes=search.of(ref),
+            static_summary=item.summary,
+            parent_close_policy=ParentClosePolicy.ABANDON,
+            cancellation_type=ChildWorkflowCancellationType.ABANDON,
+        )
