@@ -48,6 +48,6 @@ def _installed() -> Iterator[Path]:
 
 def _version(programs: Path) -> str:
     """`18` of `postgres (PostgreSQL) 18.3`."""
-    command = [programs / "postgres", "--version"]
+    command = [str(programs / "postgres"), "--version"]
     said = subprocess.run(command, check=False, capture_output=True, text=True).stdout
     return said.partition("(PostgreSQL) ")[2].partition(".")[0]
