@@ -51,7 +51,7 @@ def order_of_ends(pids: dict[str, int]) -> list[str]:
     poll = select.poll()
     for handle in handles:
         poll.register(handle, select.POLLIN)
-    ended = []
+    ended: list[str] = []
     while len(ended) < len(handles):
         for handle, _ in poll.poll(20_000):
             poll.unregister(handle)

@@ -89,7 +89,7 @@ def test_the_application_owns_nothing_and_bypasses_nothing(stack: Program) -> No
 def test_acknowledged_commits_are_on_disk(stack: Program) -> None:
     with psycopg.connect(stack.dev["database_url"]) as connection:
         for setting in ("fsync", "synchronous_commit"):
-            assert connection.execute(f"show {setting}").fetchone() == ("on",)  # type: ignore[arg-type]
+            assert connection.execute(f"show {setting}").fetchone() == ("on",)
 
 
 def test_nothing_listens_beyond_this_machine(stack: Program) -> None:

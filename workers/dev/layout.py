@@ -153,7 +153,7 @@ class Layout:
             "order_webhook_secret": self.keys.order_webhook_secret,
             "stripe_api_key": self.keys.stripe_api_key,
             "marketing_api_key": None,
-            "processes": dict(processes),
+            "processes": dict(sorted(processes.items())),
         }
 
     def _application(self) -> dict[str, str]:

@@ -31,14 +31,14 @@ NAMES = (
     "mail_smtp",
 )
 _FREE = range(20_000, 32_000)
-_GRACE = 5.0
 
 
 class Ports:
     """The ports of one stack, reserved on this machine while the object lives."""
 
-    def __init__(self, folder: DataFolder) -> None:
-        self._folder = folder
+    def __init__(self, folder: DataFolder, *, grace: float = 5.0) -> None:
+        # What a killed stack left behind may need `grace` seconds to end.
+        self._folder, self._grace = folder, grace
         self._reservations: dict[int, socket.socket] = {}
 
     def claim(self, wanted: Mapping[str, int | None]) -> dict[str, int]:
@@ -65,8 +65,7 @@ class Ports:
         self._reservations.clear()
 
     def _exactly(self, name: str, port: int) -> int:
-        # What a killed stack left behind may need a moment to end.
-        deadline = time.monotonic() + _GRACE
+        deadline = time.monotonic() + self._grace
         while not self._reserve(port):
             if time.monotonic() > deadline:
                 other = (

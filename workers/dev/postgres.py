@@ -153,13 +153,24 @@ async def _elsewhere(folder: DataFolder) -> Postgres:
     home = _elsewhere_home(folder)
     programs = programs_for(home / "data")
     if not await _runs(programs, identity):
-        # The wheel lies below a private folder: this user needs a copy.
-        copy = home / "pginstall"
-        if not copy.exists():
-            shutil.copytree(programs.parent, home / "copy", symlinks=True)
-            (home / "copy").rename(copy)
-        programs = copy / "bin"
+        programs = _copied(programs, home / "programs")
     return Postgres(programs, home / "data", identity)
+
+
+def _copied(programs: Path, target: Path) -> Path:
+    """The wheel's programs and libraries, side by side as they were installed.
+
+    The wheel lies below a folder that only its owner may enter.
+    """
+    package = programs.parents[1]
+    if not target.exists():
+        unfinished = target.with_name("programs.new")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        for folder in (package, package.with_name(f"{package.name}.libs")):
+            if folder.exists():
+                shutil.copytree(folder, unfinished / folder.name, symlinks=True)
+        unfinished.rename(target)
+    return target / programs.relative_to(package.parent)
 
 
 def _ordinary_user() -> pwd.struct_passwd:
