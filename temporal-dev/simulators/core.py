@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from simulators.control import control_routes
@@ -87,8 +88,6 @@ class Simulator:
     how errors look by overriding `refusal`, and the ledger by `short`.
     """
 
-    refusal = staticmethod(refusal_as_json)
-
     def __init__(
         self, name: str, data_dir: Path, *, port: int, routes: Sequence[BaseRoute] = ()
     ) -> None:
@@ -123,6 +122,10 @@ class Simulator:
     def short(self, kind: str, body: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
         """How a live object is listed in the ledger."""
         return {k: v for k, v in body.items() if not isinstance(v, dict | list)}
+
+    def refusal(self, refused: Refused) -> Response:
+        """An error in the provider's words, for HTTP."""
+        return refusal_as_json(refused)
 
     def effect(self, effect: str, *, key: str, **detail: Any) -> None:
         """A change that no provider call made: a click, a timer."""

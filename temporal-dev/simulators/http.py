@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -44,23 +45,31 @@ def endpoint(
     method, path = op.split(" ", 1)
 
     async def respond(request: Request) -> Response:
-        try:
-            async with sim.call(op, account(request)) as call:
-                response = await answer(request, call)
-                call.answer(response.status_code)
-        except Refused as refused:
-            response = sim.refusal(refused)
-            if refused.retry_after is not None:
-                response.headers["Retry-After"] = f"{refused.retry_after:g}"
-        except Garbled:
-            response = Response(
-                b"<html>\xff\xfe not what you ex", media_type="text/html"
-            )
-        except Withheld as withheld:
-            response = Silence(withheld.seconds)
-        return response
+        return await answered(sim, op, account(request), partial(answer, request))
 
     return Route(path, respond, methods=[method])
+
+
+async def answered(
+    sim: "Simulator",
+    op: str,
+    account: str,
+    work: Callable[["Call"], Awaitable[Response]],
+) -> Response:
+    """The answer that `work` gives inside the call, or what a fault makes of it."""
+    try:
+        async with sim.call(op, account) as call:
+            response = await work(call)
+            call.answer(response.status_code)
+    except Refused as refused:
+        response = sim.refusal(refused)
+        if refused.retry_after is not None:
+            response.headers["Retry-After"] = f"{refused.retry_after:g}"
+    except Garbled:
+        response = Response(b"<html>\xff\xfe", media_type="text/html")
+    except Withheld as withheld:
+        response = Silence(withheld.seconds)
+    return response
 
 
 class Silence(Response):

@@ -81,8 +81,9 @@ class Store:
         return [json.loads(body) for (body,) in rows]
 
     def kinds(self) -> list[str]:
-        """The kinds of which there is an object."""
-        return [k for (k,) in self._db.execute("SELECT DISTINCT kind FROM objects")]
+        """The kinds there are; those that begin with `_` are nobody's business."""
+        kinds = self._db.execute("SELECT DISTINCT kind FROM objects")
+        return [kind for (kind,) in kinds if not kind.startswith("_")]
 
     def remove(self, kind: str, id: str) -> bool:
         """Whether it was there."""
