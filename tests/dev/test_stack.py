@@ -123,6 +123,17 @@ def test_a_killed_part_is_back_within_two_seconds(stack: Program, name: str) -> 
     assert alive(stack.pids[name])
 
 
+def test_a_busy_session_does_not_hold_up_a_killed_postgres(stack: Program) -> None:
+    before = stack.pids["postgres"]
+    with psycopg.connect(stack.dev["database_url"]) as connection:
+        # It computes and does not notice that its postmaster is dead.
+        connection.pgconn.send_query(b"select count(*) from generate_series(1, 1e10)")
+        os.kill(before, signal.SIGKILL)
+        until(lambda: stack.pids["postgres"] != before, within=2)
+        until(lambda: works(stack, "postgres"), within=2)
+        connection.close()
+
+
 def works(stack: Program, name: str) -> bool:
     dev = stack.dev
     try:
