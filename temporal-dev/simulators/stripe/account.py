@@ -134,6 +134,8 @@ class Account:
             **dict.fromkeys(filters, text),
         )
         wanted = {filters[k]: given[k] for k in filters.keys() & given.keys()}
+        if "customer" in wanted:
+            self.get("customer", wanted["customer"], "customer")
         found = [
             body
             for body in self.store.each(kind)

@@ -192,8 +192,9 @@ def capture_intent(account: Account, params: Params, id: str) -> Json:
     intent = account.get("payment_intent", id)
     given = params.take(amount_to_capture=integer, metadata=metadata)
     _must_be(intent, "requires_capture")
-    amount: int = given.get("amount_to_capture", intent["amount_capturable"])
-    if not 0 < amount <= intent["amount_capturable"]:
+    held: int = intent["amount_capturable"]
+    amount: int = given["amount_to_capture"] if "amount_to_capture" in given else held
+    if not 0 < amount <= held:
         message = "The amount to capture is more than what was authorized."
         raise StripeError.state(message, "amount_too_large")
     charged = account.get("charge", intent["latest_charge"])

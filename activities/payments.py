@@ -1,0 +1,46 @@
+"""Payments as we see them, whoever takes the money."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True)
+class Payment:
+    """One payment; amounts are in minor units, `currency` is in lower case.
+
+    `order_reference` is our order's id, where the payer's checkout passed it on.
+    """
+
+    id: str
+    customer_id: str | None
+    amount: int
+    amount_received: int
+    currency: str
+    status: str
+    created_at: datetime
+    order_reference: str | None
+    amount_refunded: int
+    disputed: bool
+    invoice_id: str | None
+    charge_id: str | None
+
+
+@dataclass(frozen=True)
+class Refund:
+    """Money given back. `key` is ours: the refund it belongs to."""
+
+    id: str
+    amount: int
+    currency: str
+    status: str
+    key: str | None
+
+
+@dataclass(frozen=True)
+class StripeEvent:
+    """Something happened to the object; what it is now is asked, not believed."""
+
+    id: str
+    type: str
+    object_id: str
+    created_at: datetime
