@@ -33,21 +33,22 @@ async def archive(session: SftpSession, root: str, to: BinaryIO) -> None:
 async def unpack(tree: SiteTree, folder: str, source: BinaryIO) -> None:
     """Fill the empty `folder` with the members. Raises `ProviderRejected` on a bad one.
 
-    A member may not lie outside, nor below a link: whoever made the archive cannot
-    write anywhere else.
+    A member may not lie outside, nor at or below an earlier file or link: whoever made
+    the archive cannot write anywhere else.
     """
-    owner, links, folders = await tree.owner(), set[str](), list[tuple[str, int]]()
+    owner, leaves, folders = await tree.owner(), set[str](), list[tuple[bytes, int]]()
     try:
         with tarfile.open(fileobj=source, mode="r|", errors="surrogateescape") as tar:
             for member in tar:
-                _check(member.name, links)
-                path = posixpath.normpath(posixpath.join(folder, member.name))
+                name = _checked(member.name, leaves)
+                path = _raw(posixpath.normpath(posixpath.join(folder, name)))
                 if member.isdir():
                     await tree.make_folder(path, owner)
                     folders.append((path, member.mode & _FOLDER_BITS))
-                elif member.issym():
-                    links.add(member.name)
-                    await tree.session.client.symlink(_raw(member.linkname), _raw(path))
+                    continue
+                leaves.add(name)
+                if member.issym():
+                    await tree.session.client.symlink(_raw(member.linkname), path)
                 elif member.isreg():
                     await _restore(tree, tar, member, path, owner)
                 else:
@@ -57,7 +58,7 @@ async def unpack(tree: SiteTree, folder: str, source: BinaryIO) -> None:
         raise ProviderRejected(PROVIDER, "not a tar archive", code="archive") from error
     # Last and innermost first, since a folder without write permission takes no files.
     for path, mode in reversed(folders):
-        await tree.give(_raw(path), owner, mode)
+        await tree.give(path, owner, mode)
 
 
 async def _walk(
@@ -119,7 +120,7 @@ async def _restore(
     tree: SiteTree,
     tar: tarfile.TarFile,
     member: tarfile.TarInfo,
-    path: str,
+    path: bytes,
     owner: Owner,
 ) -> None:
     file = tar.extractfile(member)
@@ -130,17 +131,18 @@ async def _restore(
         while chunk := file.read(_CHUNK):
             yield chunk
 
-    raw = _raw(path)
-    await tree.session.write(raw, content())
-    await tree.give(raw, owner, member.mode & _FILE_BITS)
-    await tree.session.client.utime(raw, (member.mtime, member.mtime))
+    await tree.session.write(path, content())
+    await tree.give(path, owner, member.mode & _FILE_BITS)
+    await tree.session.client.utime(path, (member.mtime, member.mtime))
 
 
-def _check(name: str, links: set[str]) -> None:
-    parts = name.split("/")
-    above = {"/".join(parts[:i]) for i in range(1, len(parts) + 1)}
-    if name.startswith("/") or ".." in parts or above & links:
+def _checked(name: str, leaves: set[str]) -> str:
+    clean = posixpath.normpath(name)
+    parts = clean.split("/")
+    on_the_way = {"/".join(parts[:i]) for i in range(1, len(parts) + 1)}
+    if name.startswith("/") or ".." in parts or on_the_way & leaves:
         raise _bad(name)
+    return clean
 
 
 def _bad(name: str) -> ProviderRejected:

@@ -85,7 +85,9 @@ class SiteTree:
         await self.give(part, owner, mode)
         await self.session.client.posix_rename(part, path)
 
-    async def make_folder(self, path: str, owner: Owner, mode: int = 0o755) -> None:
+    async def make_folder(
+        self, path: str | bytes, owner: Owner, mode: int = 0o755
+    ) -> None:
         """One folder; there already is fine."""
         if await self._mode(path) is None:
             await self.session.client.mkdir(path)
@@ -174,7 +176,7 @@ class SiteTree:
         else:
             await self.session.client.remove(path)
 
-    async def _mode(self, path: str) -> int | None:
+    async def _mode(self, path: str | bytes) -> int | None:
         try:
             return (await self.session.client.lstat(path)).permissions
         except (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath):

@@ -1,6 +1,7 @@
 """Mail by SMTP."""
 
 from datetime import UTC, datetime
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime
@@ -78,10 +79,10 @@ class Mailer:
             message["To"] = Address(addr_spec=to)
             message["Subject"] = subject
             message["Message-ID"] = message_id
-        except (ValueError, IndexError) as error:
+        except (ValueError, IndexError, MessageError):
             raise ProviderRejected(
                 PROVIDER, "the address or subject cannot be mailed", code="bad_address"
-            ) from error
+            ) from None
         message["Date"] = format_datetime(datetime.now(UTC))
         message["Auto-Submitted"] = "auto-generated"
         message.set_content(text)
@@ -91,5 +92,7 @@ class Mailer:
 
 
 def _refusal(code: int, text: str) -> ProviderDown | ProviderRejected:
-    kind = ProviderRejected if 500 <= code < 600 else ProviderDown
-    return kind(PROVIDER, f"{code} {text}", code=f"smtp_{code}")
+    if 500 <= code < 600:
+        return ProviderRejected(PROVIDER, f"{code} {text}", code=f"smtp_{code}")
+    word = f"smtp_{code}" if 400 <= code < 500 else "garbage"
+    return ProviderDown(PROVIDER, f"{code} {text}", code=word)

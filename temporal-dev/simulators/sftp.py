@@ -86,6 +86,7 @@ class TreeSftp(asyncssh.SFTPServer):
         self._came, self._went = effects
         self._user = str(chan.get_extra_info("username"))
         self._written: dict[int, bytes] = {}
+        self._full = False
 
     async def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> object:
         """Reading is a call now, writing when the file is closed."""
@@ -142,6 +143,15 @@ class TreeSftp(asyncssh.SFTPServer):
         async with self._act("sftp symlink"):
             super().symlink(oldpath, newpath)
 
+    def statvfs(self, path: bytes) -> os.statvfs_result | asyncssh.SFTPVFSAttrs:
+        """Of no use but to tell a full disk, for which SFTP 3 has no error code."""
+        return asyncssh.SFTPVFSAttrs() if self._full else super().statvfs(path)
+
+    def readlink(self, path: bytes) -> bytes:
+        """As it was made; asyncssh looks for a relative target at the real root."""
+        target = os.readlink(self.map_path(path))
+        return self.reverse_map_path(target) if os.path.isabs(target) else target
+
     async def scandir(self, path: bytes) -> AsyncIterator[asyncssh.SFTPName]:
         async with self._act("sftp list"):
             names = [name async for name in super().scandir(path)]
@@ -158,6 +168,7 @@ class TreeSftp(asyncssh.SFTPServer):
                     call.answer(type(error).__name__)
                     raise
         except Refused as refused:
+            self._full = refused.code == "disk_full"
             raise _sftp_error(refused) from None
         except Garbled:
             raise asyncssh.SFTPBadMessage("\ufffd garbled") from None
@@ -222,10 +233,8 @@ def _digest(path: Path) -> tuple[str, int]:
 
 
 def _sftp_error(refused: Refused) -> asyncssh.SFTPError:
-    if refused.status == 429 or refused.status >= 500:
+    if refused.status == 429 or refused.status >= 500 or refused.code == "disk_full":
         return asyncssh.SFTPFailure(refused.message)
-    if refused.code == "disk_full":
-        return asyncssh.SFTPNoSpaceOnFilesystem(refused.message)
     return asyncssh.SFTPPermissionDenied(refused.message)
 
 

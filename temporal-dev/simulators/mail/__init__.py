@@ -137,7 +137,7 @@ def _mail(raw: bytes, envelope: Envelope) -> dict[str, Any]:
 
 def _body(message: EmailMessage, kind: str) -> str | None:
     part = message.get_body((kind,))
-    return None if part is None else str(part.get_content())
+    return None if part is None else str(part.get_content()).replace("\r\n", "\n")
 
 
 def build(settings: dict[str, Any], data_dir: Path) -> Mail:
