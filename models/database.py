@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, event, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.orm import Session as SyncSession
+from sqlmodel import Session as SyncSession
 from sqlmodel.ext.asyncio.session import AsyncSession as Session
 
 __all__ = ["Database", "Session"]

@@ -1,0 +1,140 @@
+"""A PostgreSQL of its own for each test run, and a clean database for each test.
+
+Tests commit for real: a shared connection with savepoints would show one session
+another's rows.
+"""
+
+import base64
+import os
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from models.database import Database
+from models.migrations.run import upgrade
+from models.tenants import MIGRAHOSTING
+from models.vault import Vault
+from workers.dev import postgres as embedded
+from workers.dev.folder import DataFolder
+from workers.dev.layout import APP_ROLE, DATABASE, OWNER_ROLE
+from workers.dev.schema import make_roles
+from workers.dev.supervisor import Supervisor
+
+PASSWORD = "for-tests-on-loopback-only"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A running PostgreSQL whose database `mpanel` is migrated and stays empty."""
+
+    port: int
+
+    def url(self, role: str, database: str = DATABASE) -> str:
+        """Where `role` reaches `database`."""
+        return f"postgresql://{role}:{PASSWORD}@127.0.0.1:{self.port}/{database}"
+
+    def clone(self, name: str) -> None:
+        """A migrated, empty database of this name, made anew."""
+        template, target = sql.Identifier(DATABASE), sql.Identifier(name)
+        owner = sql.Identifier(OWNER_ROLE)
+        admin = self.url(embedded.SUPERUSER, "postgres")
+        with psycopg.connect(admin, autocommit=True) as connection:
+            connection.execute(
+                sql.SQL("drop database if exists {} with (force)").format(target)
+            )
+            connection.execute(
+                sql.SQL("create database {} template {} owner {}").format(
+                    target, template, owner
+                )
+            )
+
+
+class _Silent:
+    """Nobody watches the tests' own PostgreSQL."""
+
+    def ready(self, name: str, seconds: float) -> None: ...
+
+    def died(self, name: str, how: str) -> None: ...
+
+    def keeps_dying(self, name: str, log: str) -> None: ...
+
+
+@pytest.fixture(scope="session")
+async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
+    folder = DataFolder(tmp_path_factory.mktemp("postgres"))
+    folder.hold()
+    environment = {**os.environ, "MPANEL_DEV_FSYNC": "off"}
+    supervisor = Supervisor(folder.logs, _Silent(), lambda: None)
+    server, made = await embedded.find(folder), Cluster(free_port())
+    await server.create(supervisor, password=PASSWORD, environment=environment)
+    await supervisor.start(server.server(port=made.port, environment=environment))
+    make_roles(
+        made.url(embedded.SUPERUSER, "postgres"),
+        made.url(OWNER_ROLE),
+        made.url(APP_ROLE),
+    )
+    upgrade(made.url(OWNER_ROLE), app_role=APP_ROLE)
+    yield made
+    await supervisor.stop("postgres")
+    folder.release()
+
+
+@pytest.fixture(scope="session")
+def database_name(cluster: Cluster) -> str:
+    """The name of this run's database."""
+    name = f"test_{os.getpid()}"
+    cluster.clone(name)
+    return name
+
+
+@pytest.fixture(scope="session")
+def owner_url(cluster: Cluster, database_name: str) -> str:
+    """The owner of the tables: truncates and migrates."""
+    return cluster.url(OWNER_ROLE, database_name)
+
+
+@pytest.fixture(scope="session")
+def app_url(cluster: Cluster, database_name: str) -> str:
+    """The application's role, bound by row-level security."""
+    return cluster.url(APP_ROLE, database_name)
+
+
+@pytest.fixture
+async def db(owner_url: str, app_url: str) -> AsyncIterator[Database]:
+    """An empty database with the tenant MigraHosting in it."""
+    empty(owner_url)
+    database = Database(app_url, pool_size=5)
+    yield database
+    await database.close()
+
+
+@pytest.fixture(scope="session")
+def vault() -> Vault:
+    return Vault.parse(f"v1:{base64.b64encode(bytes(range(32))).decode()}")
+
+
+def free_port() -> int:
+    """A port that nobody uses now."""
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        return int(door.getsockname()[1])
+
+
+def empty(owner_url: str) -> None:
+    """Every table as after the migration, plus MigraHosting."""
+    with psycopg.connect(owner_url) as connection:
+        tables = connection.execute(
+            "select relname from pg_class where relkind = 'r' and"
+            " relnamespace = 'public'::regnamespace and relname <> 'alembic_version'"
+        ).fetchall()
+        names = sql.SQL(", ").join(sql.Identifier(name) for (name,) in tables)
+        connection.execute(sql.SQL("truncate {} cascade").format(names))
+        connection.execute("select set_config('mpanel.scope', 'platform', true)")
+        connection.execute(
+            "insert into tenants (id, created_at, name) values (%s, now(), %s)",
+            [MIGRAHOSTING, "MigraHosting"],
+        )
