@@ -39,12 +39,12 @@ def demo(
         mpanel demo --keep             look around afterwards
         mpanel demo --data-dir .mpanel     on the stack that `mpanel dev` runs here
     """
-    import shutil
     import tempfile
 
     from rich.console import Console
 
     from workers.dev.errors import StackError
+    from workers.dev.running import remove
 
     console = Console()
     folder = (data_dir or Path(tempfile.mkdtemp(prefix="mpanel-demo-"))).absolute()
@@ -57,7 +57,7 @@ def demo(
         raise
     finally:
         if data_dir is None and not keep:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove(folder)
     raise typer.Exit(0 if live else 1)
 
 

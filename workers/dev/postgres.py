@@ -23,7 +23,7 @@ from workers.dev.process import Process
 from workers.dev.supervisor import Part, Supervisor
 
 SUPERUSER = "postgres"
-_ELSEWHERE = "postgres.json"
+ELSEWHERE = "postgres.json"
 
 
 @dataclass(frozen=True)
@@ -138,11 +138,11 @@ async def _runs(programs: Path, identity: str) -> bool:
 
 
 def _elsewhere_home(folder: DataFolder) -> Path:
-    if kept := folder.read(_ELSEWHERE):
+    if kept := folder.read(ELSEWHERE):
         return Path(kept["home"])
     home = Path(tempfile.mkdtemp(prefix="mpanel-postgres-", dir="/var/tmp"))
     home.chmod(0o711)
-    folder.write(_ELSEWHERE, {"home": str(home)})
+    folder.write(ELSEWHERE, {"home": str(home)})
     return home
 
 

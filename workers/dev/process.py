@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-_BOUND = Path(__file__).with_name("bound.py")
+BOUND = Path(__file__).with_name("bound.py")
 
 
 class Process:
@@ -35,7 +35,7 @@ class Process:
         descriptors: Sequence[int] = (),
     ) -> "Process":
         """Runs `command`; `identity` and `death_signal` as in bound.py."""
-        bound = [sys.executable, "-I", "-S", str(_BOUND)]
+        bound = [sys.executable, "-I", "-S", str(BOUND)]
         who = [str(os.getpid()), str(int(death_signal)), identity]
         with log.open("ab") as output:
             popen = subprocess.Popen(

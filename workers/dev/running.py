@@ -2,20 +2,23 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from workers.dev.errors import PartFailed, StackError
-from workers.dev.folder import holder
-from workers.dev.process import describe, tail
+from workers.dev.folder import DataFolder, holder
+from workers.dev.ports import OPTIONS
+from workers.dev.postgres import ELSEWHERE
+from workers.dev.process import BOUND, describe, tail
 
-_BOUND = Path(__file__).with_name("bound.py")
+COMMAND = (sys.executable, "-m", "workers.cli", "dev", "--data-dir")
 _PATIENCE = 90.0
 
 
@@ -35,29 +38,31 @@ class RunningStack:
 
 @contextmanager
 def running(
-    data_dir: Path, *, keep: bool, ports: dict[str, int | None]
+    data_dir: Path,
+    *,
+    keep: bool,
+    ports: Mapping[str, int | None],
+    command: Sequence[str] = COMMAND,
 ) -> Iterator[RunningStack]:
     """The stack of this data folder: the one that runs, else a new one.
 
     A new one is stopped at the end unless `keep`; without `keep` it ends also when
     we are killed. Raises `StackError` when it does not come up.
     """
-    if (supervisor := holder(data_dir)) is not None:
-        _wait(data_dir, lambda: holder(data_dir) is None)
+    supervisor = holder(data_dir)
+    if supervisor is not None and _up(data_dir, lambda: holder(data_dir) is None):
         yield RunningStack(data_dir, supervisor=supervisor)
         return
     log = data_dir / "logs" / "dev.log"
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     (data_dir / "dev.json").unlink(missing_ok=True)
-    child = _start(data_dir, log, keep=keep, ports=ports)
-    stop = not keep
+    child = _start([*command, str(data_dir), *_options(ports)], log, bound=not keep)
+    stop = True
     try:
-        _wait(data_dir, lambda: child.poll() is not None)
+        if not _up(data_dir, lambda: child.poll() is not None):
+            raise PartFailed("the stack", describe(child.wait()), tail(log, 40))
+        stop = not keep
         yield RunningStack(data_dir, supervisor=child.pid)
-    except _Ended:
-        stop = True
-        how = describe(child.wait())
-        raise PartFailed("the stack", how, tail(log, 40)) from None
     finally:
         if stop:
             with suppress(ProcessLookupError):
@@ -65,27 +70,30 @@ def running(
             child.wait()
 
 
-class _Ended(Exception):
-    pass
+def remove(data_dir: Path) -> None:
+    """Removes everything a stopped stack kept, wherever it lies."""
+    if elsewhere := DataFolder(data_dir).read(ELSEWHERE):
+        shutil.rmtree(elsewhere["home"], ignore_errors=True)
+    shutil.rmtree(data_dir, ignore_errors=True)
+
+
+def _options(ports: Mapping[str, int | None]) -> list[str]:
+    """Those of `mpanel dev` for the ports that were chosen."""
+    return [
+        f"{OPTIONS[name]}={port}" for name, port in ports.items() if port is not None
+    ]
 
 
 def _start(
-    data_dir: Path, log: Path, *, keep: bool, ports: dict[str, int | None]
+    command: Sequence[str], log: Path, *, bound: bool
 ) -> "subprocess.Popen[bytes]":
-    words = [sys.executable, "-m", "workers.cli", "dev", "--data-dir", str(data_dir)]
-    for name, option in (
-        ("api", "--port"),
-        ("temporal", "--temporal-port"),
-        ("temporal_ui", "--ui-port"),
-    ):
-        if (port := ports.get(name)) is not None:
-            words += [option, str(port)]
-    if not keep:
-        bound = [sys.executable, "-I", "-S", str(_BOUND)]
-        words = [*bound, str(os.getpid()), str(int(signal.SIGTERM)), "same", *words]
+    if bound:
+        wrapper = [sys.executable, "-I", "-S", str(BOUND)]
+        who = [str(os.getpid()), str(int(signal.SIGTERM)), "same"]
+        command = [*wrapper, *who, *command]
     with log.open("ab") as output:
         return subprocess.Popen(
-            words,
+            command,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -93,15 +101,16 @@ def _start(
         )
 
 
-def _wait(data_dir: Path, ended: Any) -> None:
-    """Until dev.json is there."""
+def _up(data_dir: Path, ended: Callable[[], bool]) -> bool:
+    """Waits for dev.json; False if the stack ended instead."""
     deadline = time.monotonic() + _PATIENCE
     while not (data_dir / "dev.json").exists():
         if ended():
-            raise _Ended
+            return False
         if time.monotonic() > deadline:
             raise StackError(
                 f"the stack in {data_dir} is not ready after {_PATIENCE:.0f} s: look"
                 f" into {data_dir / 'logs'}."
             )
         time.sleep(0.02)
+    return True

@@ -99,8 +99,8 @@ class Stack:
         if asked.is_set():
             self._supervisor.kill()
         else:
-            self._screen.stopping()
             asked.set()
+            self._screen.stopping()
 
     async def _live(self) -> None:
         self._folder.remove(DEV_FILE)
