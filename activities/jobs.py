@@ -1,6 +1,5 @@
 """What the engine notes about a job in our own database, and decisions by signal."""
 
-import hashlib
 from uuid import uuid5
 
 from sqlalchemy.dialects.postgresql import insert
@@ -12,7 +11,7 @@ from activities.outbox import OPERATOR, tell
 from models.alerts import Alert
 from models.base import utc_now
 from models.database import Database, Session
-from models.jobs import Decision, DecisionCode, Job, JobStep
+from models.jobs import Decision, DecisionCode, Job, JobStep, code_hash, seen_hash
 from models.queries import jobs
 from models.states import (
     Act,
@@ -205,7 +204,9 @@ async def resolve_alerts(session: Session, job: Job) -> None:
 
 def seen_hash(job: Job) -> str:
     """Of what a person saw when deciding: a later state is another decision."""
-    seen = f"{job.id}:{job.generation}:{job.status}:{job.step}:{job.reason}:{job.message}"
+    seen = (
+        f"{job.id}:{job.generation}:{job.status}:{job.step}:{job.reason}:{job.message}"
+    )
     return hashlib.sha256(seen.encode()).hexdigest()
 
 
@@ -233,10 +234,3 @@ async def _burn(session: Session, signal: SignalReceived) -> DecisionCode | None
         return None
     code.used_at = utc_now()
     return code
-
-
-def code_hash(code: str) -> str:
-    """One-time codes are stored as hashes only."""
-    return hashlib.sha256(code.encode()).hexdigest()
-
-

@@ -1,6 +1,7 @@
 """A job: one piece of durable work that people may see. The table is the outbox, too:
 a root that is `pending` is started by whoever finds it."""
 
+import hashlib
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -74,6 +75,17 @@ def workflow_id(kind: JobKind, job_id: UUID, generation: int) -> str:
     """`<kind>:<job uuid>`, and `:r<n>` for a later generation."""
     suffix = f":r{generation}" if generation > 1 else ""
     return f"{kind}:{job_id}{suffix}"
+
+
+def seen_hash(job: Job) -> str:
+    """Of what a person saw when deciding: a later state is another decision."""
+    seen = f"{job.id}:{job.generation}:{job.status}:{job.step}:{job.reason}:{job.message}"
+    return hashlib.sha256(seen.encode()).hexdigest()
+
+
+def code_hash(code: str) -> str:
+    """One-time codes are stored as hashes only."""
+    return hashlib.sha256(code.encode()).hexdigest()
 
 
 class JobStep(TenantRow, table=True):
