@@ -202,14 +202,6 @@ async def resolve_alerts(session: Session, job: Job) -> None:
         alert.status, alert.resolved_at = AlertStatus.RESOLVED, utc_now()
 
 
-def seen_hash(job: Job) -> str:
-    """Of what a person saw when deciding: a later state is another decision."""
-    seen = (
-        f"{job.id}:{job.generation}:{job.status}:{job.step}:{job.reason}:{job.message}"
-    )
-    return hashlib.sha256(seen.encode()).hexdigest()
-
-
 async def _current(session: Session, ref: JobRef) -> Job | None:
     job = await jobs.get(session, ref.job_id, lock=True)
     return job if job.generation == ref.generation else None

@@ -79,7 +79,9 @@ def workflow_id(kind: JobKind, job_id: UUID, generation: int) -> str:
 
 def seen_hash(job: Job) -> str:
     """Of what a person saw when deciding: a later state is another decision."""
-    seen = f"{job.id}:{job.generation}:{job.status}:{job.step}:{job.reason}:{job.message}"
+    seen = (
+        f"{job.id}:{job.generation}:{job.status}:{job.step}:{job.reason}:{job.message}"
+    )
     return hashlib.sha256(seen.encode()).hexdigest()
 
 
