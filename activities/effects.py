@@ -83,7 +83,9 @@ class EffectLedger:
                 )
             ).one_or_none()
             if effect is None or effect.owner_id != owner_id:
-                raise Conflict(f"{provider} {kind} {reference} belongs to another owner")
+                raise Conflict(
+                    f"{provider} {kind} {reference} belongs to another owner"
+                )
             if effect.state != EffectState.PRESENT:
                 effect.state = EffectState.INTENDED
                 effect.check_at, effect.checks = utc_now() + CHECKS[0], 0
@@ -137,9 +139,7 @@ class EffectLedger:
         async with self._db.tenant(effect.tenant_id) as session:
             row = (
                 await session.exec(
-                    select(Effect)
-                    .where(col(Effect.id) == effect.id)
-                    .with_for_update()
+                    select(Effect).where(col(Effect.id) == effect.id).with_for_update()
                 )
             ).one()
             row.state = state

@@ -1,4 +1,4 @@
-"""The gate before a provider account: nobody calls it before its Retry-After is over."""
+"""The gate before a provider account: nobody calls before its Retry-After is over."""
 
 from typing import Protocol
 

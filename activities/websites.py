@@ -15,7 +15,6 @@ from activities.errors import GiveUp, ProviderConflict, ProviderDown, ProviderRe
 from activities.store import Store, finish
 from models.base import utc_now
 from models.database import Session
-
 from models.queries import services
 from models.servers import Server
 from models.states import Reason, ServiceStatus
@@ -311,5 +310,3 @@ async def _roomiest(session: Session) -> Server:
     raise GiveUp(
         Reason.NO_CAPACITY, "no online hosting server has room; add one, then retry"
     )
-
-

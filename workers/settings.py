@@ -78,6 +78,15 @@ class WorkerSettings(DatabaseSettings):
     undo_patience_seconds: float = Field(
         default=60, gt=0, description="how long a failing undo is retried"
     )
+    unclaimed_after_seconds: float = Field(
+        default=900, gt=0, description="when a payment without an order is listed"
+    )
+    payments_seconds: float = Field(
+        default=60, gt=0, description="how often Stripe is asked for payments"
+    )
+    reconcile_seconds: float = Field(
+        default=20, gt=0, description="how often an open job is held against its run"
+    )
 
     @property
     def rates(self) -> dict[str, float]:

@@ -14,7 +14,7 @@ from temporalio import workflow
 
 
 async def ended(task: "asyncio.Task[Any]") -> None:
-    """Cancels the task and returns when it has ended, however often we are cancelled."""
+    """Cancels the task; returns when it has ended, however often we are cancelled."""
     if not task.done():
         task.cancel()
     while not task.done():
@@ -47,9 +47,7 @@ class Group:
     ) -> None:
         try:
             if error is None and self._tasks:
-                await workflow.wait(
-                    self._tasks, return_when=asyncio.FIRST_EXCEPTION
-                )
+                await workflow.wait(self._tasks, return_when=asyncio.FIRST_EXCEPTION)
         finally:
             for task in self._tasks:
                 if not task.done():

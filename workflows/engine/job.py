@@ -12,7 +12,11 @@ from typing import Any, ClassVar
 
 from temporalio import workflow
 from temporalio.common import Priority
-from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    is_cancelled_exception,
+)
 from temporalio.workflow import ActivityCancellationType
 
 with workflow.unsafe.imports_passed_through():
@@ -220,7 +224,7 @@ class JobWorkflow:
     def retry_by_signal(self, request: dict[str, str] | None = None) -> None:
         """From the Temporal UI; audited as unverified."""
         step = (request or {}).get("step")
-        for key in [step] if step else list(self._parked) or [None]:
+        for key in [step] if step else list(self._parked):
             self._queue_signal(Act.RETRY, key, None)
 
     @workflow.signal(
@@ -245,9 +249,7 @@ class JobWorkflow:
 
     def _queue_signal(self, act: Act, step: str | None, code: str | None) -> None:
         self._signalled += 1
-        self._signals.append(
-            SignalReceived(self.ref, act, step, code, self._signalled)
-        )
+        self._signals.append(SignalReceived(self.ref, act, step, code, self._signalled))
 
     async def _listen(self) -> None:
         """A signal becomes a decision only after its row is written."""
@@ -318,7 +320,9 @@ class JobWorkflow:
 
     def _note(self, headline: str) -> None:
         lines = [f"- `{key}` {state}" for key, state in self._lines.items()]
-        workflow.set_current_details("\n".join([headline, *lines] if headline else lines))
+        workflow.set_current_details(
+            "\n".join([headline, *lines] if headline else lines)
+        )
 
 
 def priority(*, batch: bool, tenant: str) -> Priority:

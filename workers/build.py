@@ -1,0 +1,48 @@
+"""Workers: one per task queue, so that one provider's outage fills only its own."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from temporalio.client import Client
+from temporalio.worker import Interceptor, Worker
+
+from workflows.queues import STORIES
+from workflows.registry import WORKFLOWS
+
+# Short, so that a cancellation and a dead worker are noticed within seconds.
+_BEAT = timedelta(seconds=1)
+_DRAIN = timedelta(seconds=20)
+_STICKY = timedelta(seconds=2)
+
+
+def build(
+    client: Client,
+    activities: Sequence[Callable[..., Any]],
+    *,
+    queues: Sequence[str],
+    interceptor: Interceptor,
+    rates: Mapping[str, float],
+) -> list[Worker]:
+    """A worker for each queue. `rates`: steps per second of a queue, over all workers.
+
+    The converter and the sandbox come from the client's plugin.
+    """
+    return [
+        Worker(
+            client,
+            task_queue=queue,
+            workflows=WORKFLOWS if queue == STORIES else [],
+            activities=activities,
+            interceptors=[interceptor],
+            max_task_queue_activities_per_second=rates.get(queue),
+            max_concurrent_activities=50 if queue == STORIES else 20,
+            max_heartbeat_throttle_interval=_BEAT,
+            default_heartbeat_throttle_interval=_BEAT,
+            sticky_queue_schedule_to_start_timeout=_STICKY,
+            graceful_shutdown_timeout=_DRAIN,
+            # Eager steps would pass the rate limit by.
+            disable_eager_activity_execution=queue in rates,
+        )
+        for queue in queues
+    ]

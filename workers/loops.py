@@ -1,0 +1,62 @@
+"""Small works that never end, woken by PostgreSQL or by the clock.
+
+Each is driven by rows, so it may die anywhere and go on in another process. They are
+loops and not Temporal schedules because they must work when Temporal was away.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+import psycopg
+import structlog
+
+from activities.errors import redacted
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass
+class Loop:
+    """`work` runs every `every` seconds, and at once when `name` is notified."""
+
+    name: str
+    every: float
+    work: Callable[[], Awaitable[None]]
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self) -> None:
+        """For ever; an error is logged and the next round tries again."""
+        while True:
+            self.woken.clear()
+            try:
+                await self.work()
+            except Exception as error:  # noqa: BLE001 - the loop outlives its errors
+                _log.warning(
+                    "loop_failed",
+                    loop=self.name,
+                    error=redacted(f"{type(error).__name__}: {error}"),
+                )
+                await asyncio.sleep(min(1.0, self.every))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.woken.wait(), self.every)
+
+
+async def listen(url: str, loops: Sequence[Loop]) -> None:
+    """Wakes the loop that a notification on `mpanel` names; reconnects for ever."""
+    by_name = {loop.name: loop for loop in loops}
+    while True:
+        try:
+            plain = url.replace("postgresql+psycopg://", "postgresql://", 1)
+            connection = await psycopg.AsyncConnection.connect(plain, autocommit=True)
+            async with connection:
+                await connection.execute("listen mpanel")
+                for loop in loops:  # what was notified while nobody listened
+                    loop.woken.set()
+                async for notice in connection.notifies():
+                    if named := by_name.get(notice.payload):
+                        named.woken.set()
+        except (psycopg.Error, OSError) as error:
+            _log.warning("listen_lost", error=type(error).__name__)
+            await asyncio.sleep(0.5)

@@ -1,0 +1,93 @@
+"""The money identity, to the cent, from Stripe's side.
+
+what succeeded = claimed by exactly one order or invoice + refunded + listed
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from sqlmodel import func, select
+
+from activities.payments import Payment
+from models.database import Database
+from models.money import Cents
+from models.payments import PaymentClaim, PaymentRefund, UnclaimedPayment
+from models.states import RefundStatus, UnclaimedStatus
+
+
+@dataclass
+class Books:
+    """Sums in minor units; `faults` name each payment that does not add up."""
+
+    succeeded: Cents = 0
+    claimed: Cents = 0
+    invoiced: Cents = 0
+    refunded: Cents = 0
+    listed: Cents = 0
+    faults: list[str] = field(default_factory=list)
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every cent has its place."""
+        told = self.claimed + self.invoiced + self.refunded + self.listed
+        return not self.faults and self.succeeded == told
+
+
+async def books(db: Database, payments: Iterable[Payment]) -> Books:
+    """Holds each succeeded payment of Stripe's against our claims and refunds."""
+    async with db.platform() as session:
+        claims = {
+            claim.stripe_payment_intent_id: claim
+            for claim in (await session.exec(select(PaymentClaim))).all()
+        }
+        made = await session.exec(
+            select(
+                PaymentRefund.stripe_payment_intent_id, func.sum(PaymentRefund.amount)
+            )
+            .where(PaymentRefund.status == RefundStatus.MADE)
+            .group_by(PaymentRefund.stripe_payment_intent_id)
+        )
+        refunds: dict[str, Cents] = {row[0]: int(row[1]) for row in made.all()}
+        listed = await session.exec(
+            select(UnclaimedPayment.stripe_payment_intent_id).where(
+                UnclaimedPayment.status == UnclaimedStatus.LISTED
+            )
+        )
+        unclaimed = set(listed.all())
+    sums = Books()
+    for payment in payments:
+        if payment.status == "succeeded":
+            _enter(sums, payment, claims, refunds, unclaimed)
+    for missing in claims.keys() - {payment.id for payment in payments}:
+        sums.faults.append(f"{missing} is claimed, and Stripe does not know it")
+    return sums
+
+
+def _enter(
+    sums: Books,
+    payment: Payment,
+    claims: dict[str, PaymentClaim],
+    refunds: dict[str, Cents],
+    unclaimed: set[str],
+) -> None:
+    left = payment.amount_received - payment.amount_refunded
+    sums.succeeded += payment.amount_received
+    sums.refunded += payment.amount_refunded
+    if payment.id in claims:
+        sums.claimed += left
+        claim = claims[payment.id]
+        if claim.amount != payment.amount_received:
+            sums.faults.append(f"{payment.id} is claimed with another amount")
+        if payment.invoice_id is not None:
+            sums.faults.append(f"{payment.id} is claimed twice: order and invoice")
+        if payment.amount_refunded != refunds.get(payment.id, 0):
+            sums.faults.append(
+                f"{payment.id}: Stripe refunded {payment.amount_refunded},"
+                f" we wrote {refunds.get(payment.id, 0)}"
+            )
+    elif payment.invoice_id is not None:
+        sums.invoiced += left
+    elif payment.id in unclaimed:
+        sums.listed += left
+    elif left:
+        sums.faults.append(f"{payment.id}: {left} belong to nobody")

@@ -1,0 +1,93 @@
+"""Asks providers again about effects that are unsure.
+
+A call that timed out may land long after its undo. So a `removed` row, and an
+`intended` one, is looked up at its provider after a minute, ten minutes and an hour.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+from sqlmodel import col, select
+
+from activities.effects import CHECKS
+from activities.outbox import OPERATOR, tell
+from models.base import utc_now
+from models.database import Database
+from models.effects import Effect
+from models.jobs import Job
+from models.states import OPEN_JOBS, EffectState, JobStatus
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Check:
+    """How one kind of effect is looked up and taken away at its provider."""
+
+    exists: Callable[[Effect], Awaitable[bool]]
+    remove: Callable[[Effect], Awaitable[None]]
+
+
+class Rechecks:
+    """`checks` by (provider, kind)."""
+
+    def __init__(self, db: Database, checks: Mapping[tuple[str, str], Check]) -> None:
+        self._db, self._checks = db, checks
+
+    async def round(self) -> None:
+        """Every effect that is due, one at a time."""
+        async with self._db.platform() as session:
+            found = await session.exec(
+                select(Effect)
+                .where(col(Effect.check_at) <= utc_now())
+                .order_by(col(Effect.check_at))
+                .limit(50)
+            )
+            due = found.all()
+        for effect in due:
+            await self._check(effect)
+
+    async def _check(self, effect: Effect) -> None:
+        async with self._db.platform() as session:
+            job = await session.get_one(Job, effect.job_id)
+        check = self._checks.get((effect.provider, effect.kind))
+        orphan = False
+        if check is not None and not (
+            job.status in OPEN_JOBS and effect.state == EffectState.INTENDED
+        ):
+            there = await check.exists(effect)
+            wanted = (
+                effect.state == EffectState.INTENDED
+                and job.status == JobStatus.SUCCEEDED
+            )
+            orphan = there and not wanted
+            if orphan:
+                await check.remove(effect)
+                _log.warning("orphan_removed", kind=effect.kind, ref=effect.reference)
+        await self._settle(effect, orphan=orphan)
+
+    async def _settle(self, effect: Effect, *, orphan: bool) -> None:
+        async with self._db.platform() as session:
+            row = await session.get_one(Effect, effect.id, with_for_update=True)
+            if row.state != effect.state or row.check_at != effect.check_at:
+                return  # its job went on meanwhile
+            row.checks += 1
+            later = row.checks < len(CHECKS)
+            row.check_at = utc_now() + CHECKS[row.checks] if later else None
+            if orphan:
+                row.state = EffectState.REMOVED
+                await tell(
+                    session,
+                    tenant_id=row.tenant_id,
+                    channel="mail",
+                    recipient=OPERATOR,
+                    template="effect.orphan",
+                    subject_id=row.id,
+                    facts={
+                        "provider": row.provider,
+                        "kind": row.kind,
+                        "reference": row.reference,
+                    },
+                )
+            await session.commit()

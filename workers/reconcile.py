@@ -1,0 +1,263 @@
+"""Holds our rows against Temporal: runs that ended or vanished, lines that got lost."""
+
+import asyncio
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+import structlog
+from sqlmodel import col, or_, select
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.enums.v1 import PendingActivityState as Pending
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.workflow.v1 import PendingActivityInfo
+from temporalio.client import (
+    Client,
+    WorkflowExecutionDescription,
+    WorkflowExecutionStatus,
+)
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.jobs import raise_alert, resolve_alerts
+from models.alerts import Alert
+from models.base import utc_now
+from models.database import Database, Session
+from models.jobs import Job
+from models.queries import jobs
+from models.states import (
+    OPEN_JOBS,
+    AlertStatus,
+    JobStatus,
+    Reason,
+    StepStatus,
+)
+from workers.progress import StepLine, write
+from workers.trouble import NOT_YET
+
+_log = structlog.get_logger(__name__)
+_AT_ONCE = 10
+# A run that closed this recently may have its last transaction still on its way.
+_GRACE = timedelta(seconds=5)
+_STUCK = "TemporalReportedProblems"
+
+
+class Reconciler:
+    """One round looks at every open job that was not looked at for `every`."""
+
+    def __init__(self, db: Database, client: Client, *, every: timedelta) -> None:
+        self._db, self._client, self._every = db, client, every
+
+    async def round(self) -> None:
+        """Open jobs against their runs; ended jobs against their history, once."""
+        now = utc_now()
+        async with self._db.platform() as session:
+            found = await session.exec(
+                select(Job)
+                .where(
+                    or_(
+                        # A waiting child may have a run that never made a step.
+                        col(Job.status).in_(OPEN_JOBS)
+                        & or_(
+                            Job.started_generation == Job.generation,
+                            Job.status == JobStatus.WAITING,
+                        )
+                        & or_(
+                            col(Job.reconciled_at).is_(None),
+                            col(Job.reconciled_at) < now - self._every,
+                        ),
+                        # Once more after the end, when every line has been written.
+                        (col(Job.ended_at) < now - self._every)
+                        & or_(
+                            col(Job.reconciled_at).is_(None),
+                            col(Job.reconciled_at) < col(Job.ended_at) + self._every,
+                        ),
+                    ),
+                    Job.updated_at < now - _GRACE,
+                )
+                .order_by(col(Job.reconciled_at).asc().nulls_first())
+                .limit(200)
+            )
+            due = found.all()
+        limit = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(job: Job) -> None:
+            async with limit:
+                try:
+                    await self.reconcile(job)
+                except RPCError as error:
+                    _log.warning("reconcile_failed", error=str(error.status))
+
+        await asyncio.gather(*(one(job) for job in due))
+
+    async def reconcile(self, job: Job) -> None:
+        """One job. Its timeline is rebuilt from the run's history."""
+        handle = self._client.get_workflow_handle(job.workflow_id)
+        try:
+            run = await handle.describe(rpc_timeout=timedelta(seconds=10))
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+            if job.status in OPEN_JOBS and job.status != JobStatus.WAITING:
+                await self._flag(
+                    job, Reason.RUN_LOST, "its run is not known to Temporal any more"
+                )
+            else:
+                await self._seen(job)
+            return
+        history = await self._client.get_workflow_handle(
+            job.workflow_id, run_id=run.run_id
+        ).fetch_history()
+        pending = run.raw_description.pending_activities
+        await write(self._db, timeline(job, history.events, pending))
+        if run.status is not WorkflowExecutionStatus.RUNNING:
+            if job.status in OPEN_JOBS:
+                word = run.status.name.lower() if run.status else "gone"
+                await self._flag(
+                    job, Reason.RUN_ENDED_OUTSIDE, f"its run was ended: {word}"
+                )
+                return
+        else:
+            await self._watch_for_bugs(job, run)
+        await self._seen(job)
+
+    async def _flag(self, job: Job, reason: Reason, message: str) -> None:
+        async with self._db.platform() as session:
+            row = await jobs.get(session, job.id, lock=True)
+            row.reconciled_at = utc_now()
+            same = row.generation == job.generation and row.status in OPEN_JOBS
+            if same and row.reason != reason:
+                row.status, row.reason = JobStatus.NEEDS_ATTENTION, reason
+                row.message, row.updated_at = message, utc_now()
+                row.started_generation = row.generation
+                await raise_alert(
+                    session,
+                    row,
+                    cause=str(reason),
+                    message=f"{row.kind}: {message}",
+                    occasion=f"{row.generation}:{reason}",
+                )
+            await session.commit()
+
+    async def _watch_for_bugs(
+        self, job: Job, run: WorkflowExecutionDescription
+    ) -> None:
+        """A workflow that keeps failing its tasks looks healthy; an alert says not."""
+        problems = [
+            pair.value
+            for pair in run.typed_search_attributes.search_attributes
+            if pair.key.name == _STUCK
+        ]
+        async with self._db.platform() as session:
+            row = await jobs.get(session, job.id, lock=True)
+            if problems:
+                await raise_alert(
+                    session,
+                    row,
+                    cause=str(Reason.RUN_STUCK),
+                    message=f"{row.kind}: its workflow code fails: {problems[0]}",
+                    occasion=f"{row.generation}:{Reason.RUN_STUCK}",
+                )
+            elif await _has_alert(session, row, Reason.RUN_STUCK):
+                await resolve_alerts(session, row)
+            await session.commit()
+
+    async def _seen(self, job: Job) -> None:
+        async with self._db.platform() as session:
+            row = await jobs.get(session, job.id, lock=True)
+            row.reconciled_at = utc_now()
+            await session.commit()
+
+
+async def _has_alert(session: Session, job: Job, reason: Reason) -> bool:
+    found = await session.exec(
+        select(Alert.id).where(
+            Alert.job_id == job.id,
+            Alert.cause == str(reason),
+            Alert.status != AlertStatus.RESOLVED,
+        )
+    )
+    return found.first() is not None
+
+
+def timeline(
+    job: Job,
+    events: Iterable[HistoryEvent],
+    pending: Iterable[PendingActivityInfo] = (),
+) -> list[StepLine]:
+    """The lines that the steps of this run would have written themselves.
+
+    A step's name is its activity id up to `#` (later rounds are `name#2`).
+    """
+    scheduled: dict[int, tuple[str, datetime]] = {}
+    started: dict[int, tuple[int, datetime]] = {}
+    lines: list[StepLine] = []
+
+    def line(event_id: int, status: StepStatus, **told: object) -> None:
+        name, at = scheduled[event_id]
+        attempt, began = started.get(event_id, (1, at))
+        lines.append(
+            StepLine(
+                tenant_id=job.tenant_id,
+                job_id=job.id,
+                name=name,
+                status=status,
+                generation=job.generation,
+                scheduled_at=at,
+                attempt=attempt,
+                phase=0 if status is StepStatus.RUNNING else 1,
+                tries=attempt,
+                started_at=began,
+                **told,  # type: ignore[arg-type]
+            )
+        )
+
+    for event in events:
+        at = event.event_time.ToDatetime(tzinfo=utc_now().tzinfo)
+        match event.event_type:
+            case EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
+                name = event.activity_task_scheduled_event_attributes.activity_id
+                scheduled[event.event_id] = (name.partition("#")[0], at)
+            case EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED:
+                begun = event.activity_task_started_event_attributes
+                started[begun.scheduled_event_id] = (begun.attempt, at)
+            case EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
+                done = event.activity_task_completed_event_attributes
+                line(done.scheduled_event_id, StepStatus.SUCCEEDED, ended_at=at)
+            case EventType.EVENT_TYPE_ACTIVITY_TASK_CANCELED:
+                ended = event.activity_task_canceled_event_attributes
+                line(ended.scheduled_event_id, StepStatus.CANCELLED, ended_at=at)
+            case EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED:
+                failed = event.activity_task_failed_event_attributes
+                code = failed.failure.application_failure_info.type
+                over = code == Reason.ENDED
+                line(
+                    failed.scheduled_event_id,
+                    StepStatus.CANCELLED if over else StepStatus.PARKED,
+                    ended_at=at,
+                    code=code,
+                    message=failed.failure.message,
+                )
+    by_name = {name: event_id for event_id, (name, _) in scheduled.items()}
+    for one in pending:
+        event_id = by_name.get(one.activity_id.partition("#")[0])
+        if event_id is None:
+            continue
+        began = one.last_started_time.ToDatetime(tzinfo=utc_now().tzinfo)
+        running = one.state == Pending.PENDING_ACTIVITY_STATE_STARTED
+        waits = not running and one.HasField("last_failure")
+        attempt = one.attempt - 1 if waits else one.attempt
+        started[event_id] = (max(attempt, 1), began)
+        if not waits:
+            if running:
+                line(event_id, StepStatus.RUNNING)
+            continue
+        code = one.last_failure.application_failure_info.type
+        line(
+            event_id,
+            StepStatus.RETRYING,
+            code="waiting" if code == NOT_YET else code,
+            message=one.last_failure.message,
+            next_retry_at=one.next_attempt_schedule_time.ToDatetime(
+                tzinfo=utc_now().tzinfo
+            ),
+        )
+    return lines

@@ -1,0 +1,106 @@
+"""The worker process: connect, poll the queues, run the loops, drain on SIGTERM."""
+
+import asyncio
+import signal
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from datetime import timedelta
+
+import structlog
+from temporalio.client import Client
+
+from models.database import Database
+from workers.build import build
+from workers.gates import CHANNEL as GATES
+from workers.loops import Loop, listen
+from workers.progress import ProgressWriter
+from workers.ready import announce
+from workers.reconcile import Reconciler
+from workers.settings import WorkerSettings
+from workers.steps import StepInterceptor
+from workers.sweep import Sweep
+from workers.wiring import Wired, wire
+from workflows.engine.plugin import engine_plugin
+from workflows.queues import ALL, STORIES
+
+_log = structlog.get_logger(__name__)
+
+
+async def main(settings: WorkerSettings, queues: Sequence[str] = ()) -> None:
+    """Runs until SIGTERM or SIGINT, then lets running steps end."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    served = tuple(queues) or ALL
+    db = Database(settings.database_url.get_secret_value(), pool_size=20)
+    client = await connect(settings)
+    wired = wire(settings, client, db)
+    await wired.gates.refresh()
+    progress = ProgressWriter(db)
+    steps = StepInterceptor(
+        progress,
+        patience=settings.patience_seconds,
+        undo_patience=settings.undo_patience_seconds,
+    )
+    workers = build(
+        client,
+        wired.activities,
+        queues=served,
+        interceptor=steps,
+        rates=settings.rates,
+    )
+    loops = _loops(settings, client, db, wired) if STORIES in served else []
+    loops.append(Loop(GATES, 1.0, wired.gates.refresh))
+    background = [
+        asyncio.create_task(progress.run()),
+        asyncio.create_task(listen(db.url, loops)),
+        *(asyncio.create_task(one.run()) for one in loops),
+    ]
+    try:
+        async with AsyncExitStack() as running:
+            for worker in workers:
+                await running.enter_async_context(worker)
+            announce()
+            _log.info("worker_ready", queues=served)
+            await stop.wait()
+            _log.info("worker_draining")
+    finally:
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
+        await wired.aclose()
+
+
+async def connect(settings: WorkerSettings) -> Client:
+    """The client; Temporal may come up later than we do."""
+    while True:
+        try:
+            return await Client.connect(
+                **settings.temporal,
+                plugins=[engine_plugin()],
+            )
+        except RuntimeError as error:
+            _log.warning("temporal_away", error=str(error)[:200])
+            await asyncio.sleep(0.5)
+
+
+def _loops(
+    settings: WorkerSettings, client: Client, db: Database, wired: Wired
+) -> list[Loop]:
+    sweep = Sweep(db, client)
+    reconciler = Reconciler(
+        db, client, every=timedelta(seconds=settings.reconcile_seconds)
+    )
+    watch = wired.stripe_watch
+    return [
+        Loop("start", 1.0, sweep.start_pending),
+        Loop("decide", 1.0, sweep.deliver_decisions),
+        Loop("outbox", 1.0, wired.relay.round),
+        Loop("stripe", 5.0, watch.events),
+        Loop("repeats", 5.0, watch.repeats),
+        Loop("refunds", 5.0, watch.refunds),
+        Loop("payments", settings.payments_seconds, watch.payments),
+        Loop("reconcile", settings.reconcile_seconds / 4, reconciler.round),
+        Loop("rechecks", 5.0, wired.rechecks.round),
+    ]

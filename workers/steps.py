@@ -1,0 +1,150 @@
+"""Around every step: a heartbeat, a line in the timeline, and the verdict on failure.
+
+A cancelled step is let finish what it has begun at a provider. So when Temporal is told
+that it ended, it has, and an undo cannot overtake it.
+"""
+
+import asyncio
+import contextlib
+import time
+from datetime import timedelta
+from typing import Any
+
+from temporalio import activity
+from temporalio.worker import (
+    ActivityInboundInterceptor,
+    ExecuteActivityInput,
+    Interceptor,
+)
+
+from activities.calls import StepCall
+from models.base import utc_now
+from models.states import Reason, StepStatus
+from workers.progress import ProgressWriter, StepLine
+from workers.trouble import NOT_YET, Account, Verdict, judge
+from workflows.engine.steps import UNDO
+
+_BEAT = 1.0
+
+
+class StepInterceptor(Interceptor):
+    """`patience`, `undo_patience`: the most that any step, any undo may have."""
+
+    def __init__(
+        self, progress: ProgressWriter, *, patience: float, undo_patience: float
+    ) -> None:
+        self._progress = progress
+        self._patience, self._undo_patience = patience, undo_patience
+
+    def intercept_activity(
+        self, next: ActivityInboundInterceptor
+    ) -> ActivityInboundInterceptor:
+        """See base class."""
+        return _Around(next, self)
+
+    def patience_of(self, call: StepCall) -> float:
+        """Seconds of trouble that this step endures."""
+        most = self._undo_patience if call.step.startswith(UNDO) else self._patience
+        return min(call.patience, most)
+
+    def note(
+        self, call: StepCall, account: Account, status: StepStatus, **told: Any
+    ) -> None:
+        """Hands a line of the timeline to the writer; never waits, never fails."""
+        info = activity.info()
+        ended = status not in (StepStatus.RUNNING, StepStatus.RETRYING)
+        self._progress.put(
+            StepLine(
+                tenant_id=call.tenant_id,
+                job_id=call.job_id,
+                name=call.step,
+                status=status,
+                generation=call.generation,
+                scheduled_at=info.scheduled_time,
+                attempt=info.attempt,
+                phase=0 if status is StepStatus.RUNNING else 1,
+                tries=account.tries,
+                started_at=info.started_time,
+                ended_at=utc_now() if ended else None,
+                **told,
+            )
+        )
+
+
+class _Around(ActivityInboundInterceptor):
+    def __init__(
+        self, next: ActivityInboundInterceptor, steps: StepInterceptor
+    ) -> None:
+        super().__init__(next)
+        self._steps = steps
+
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:
+        call = input.args[0] if input.args else None
+        if not isinstance(call, StepCall):
+            return await self.next.execute_activity(input)
+        account = _account_so_far()
+        self._steps.note(call, account, StepStatus.RUNNING)
+        beating = asyncio.create_task(_beat(account))
+        began = time.monotonic()
+        try:
+            result = await _to_its_end(self.next.execute_activity(input))
+        except asyncio.CancelledError:
+            self._steps.note(call, account, StepStatus.CANCELLED)
+            raise
+        except Exception as error:  # noqa: BLE001 - every failure gets a verdict
+            verdict = judge(
+                error,
+                account=account,
+                elapsed=time.monotonic() - began,
+                patience=self._steps.patience_of(call),
+            )
+            # The next try, on whichever worker, goes on with this account.
+            activity.heartbeat(account.tries, verdict.spent)
+            self._note_failure(call, account, verdict)
+            raise verdict.error() from None
+        finally:
+            beating.cancel()
+        self._steps.note(call, account, StepStatus.SUCCEEDED)
+        return result
+
+    def _note_failure(self, call: StepCall, account: Account, verdict: Verdict) -> None:
+        told = {"code": verdict.reason, "message": verdict.message}
+        if verdict.delay is None:
+            over = verdict.reason == Reason.ENDED
+            status = StepStatus.CANCELLED if over else StepStatus.PARKED
+            self._steps.note(call, account, status, **told)
+            return
+        if verdict.reason == NOT_YET:
+            told["code"] = "waiting"
+        self._steps.note(
+            call,
+            account,
+            StepStatus.RETRYING,
+            next_retry_at=utc_now() + timedelta(seconds=verdict.delay),
+            **told,
+        )
+
+
+def _account_so_far() -> Account:
+    details = activity.info().heartbeat_details
+    if len(details) == 2:
+        return Account(tries=int(details[0]) + 1, spent=float(details[1]))
+    return Account(tries=activity.info().attempt)
+
+
+async def _to_its_end(step: Any) -> Any:
+    """Awaits the step; a cancellation waits until it has ended by itself."""
+    task = asyncio.ensure_future(step)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await asyncio.shield(task)
+        raise
+
+
+async def _beat(account: Account) -> None:
+    while True:
+        activity.heartbeat(account.tries, account.spent)
+        await asyncio.sleep(_BEAT)

@@ -1,0 +1,333 @@
+"""Keeps our books and Stripe's together: events, payments nobody claimed, repeats.
+
+An event only says where to look; what is true is fetched. A payment that succeeded and
+whose event or order never came is found by asking for the payments themselves.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+from uuid import UUID, uuid4
+
+import structlog
+from models.placing import place_repeat
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import col, or_, select
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import ResetActivityRequest
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from activities.errors import ProviderRejected
+from activities.orders import PaymentAccount
+from activities.outbox import OPERATOR, tell
+from activities.payment_proof import Due, judge
+from activities.payments import Payment
+from models.base import utc_now
+from models.database import Database, Session
+from models.inbox import StripeEventReceived
+from models.jobs import Job
+from models.money import to_decimal
+from models.orders import Order, OrderRepeat
+from models.payments import PaymentClaim, PaymentRefund, UnclaimedPayment
+from models.states import (
+    JobKind,
+    JobStatus,
+    OrderStatus,
+    RefundStatus,
+    RepeatStatus,
+    UnclaimedStatus,
+)
+from models.tenants import MIGRAHOSTING
+
+_log = structlog.get_logger(__name__)
+_PROVE = "prove_payment"
+_WAITING = (OrderStatus.AWAITING_PAYMENT, OrderStatus.EXPIRED)
+_LOOK_BACK = timedelta(hours=2)
+_LOOK_FAR_BACK = timedelta(days=8)
+_FAR_LOOK_EVERY = timedelta(hours=1)
+# A repeat whose payment has not come by then is a repeat and nothing else.
+_REPEAT_WAITS = timedelta(minutes=15)
+
+
+class Payments(PaymentAccount, Protocol):
+    async def succeeded_since(self, since: datetime) -> list[Payment]: ...
+
+
+class StripeWatch:
+    """`unclaimed_after`: how long a payment may be without an order before it is
+    listed."""
+
+    def __init__(
+        self,
+        db: Database,
+        client: Client,
+        payments: Payments,
+        *,
+        unclaimed_after: timedelta,
+        platform_domain: str,
+    ) -> None:
+        self._db, self._client, self._payments = db, client, payments
+        self._unclaimed_after = unclaimed_after
+        self._platform_domain = platform_domain
+        self._looked_far_at: datetime | None = None
+
+    async def events(self) -> None:
+        """Works through the inbox: what was paid wakes the orders that wait for it."""
+        async with self._db.platform() as session:
+            found = await session.exec(
+                select(StripeEventReceived)
+                .where(col(StripeEventReceived.handled_at).is_(None))
+                .order_by(col(StripeEventReceived.created_at))
+                .limit(100)
+            )
+            events = found.all()
+        for event in events:
+            payment = await self._payment_of(event)
+            if payment is not None and payment.status == "succeeded":
+                await self._wake(payment)
+            async with self._db.platform() as session:
+                row = await session.get_one(StripeEventReceived, event.id)
+                row.handled_at, row.attempts = utc_now(), row.attempts + 1
+                await session.commit()
+
+    async def _payment_of(self, event: StripeEventReceived) -> Payment | None:
+        try:
+            if event.type == "payment_intent.succeeded":
+                return await self._payments.payment(event.object_id)
+            if event.type.startswith("checkout.session."):
+                paid_by = await self._payments.session_payment(event.object_id)
+                return await self._payments.payment(paid_by) if paid_by else None
+        except ProviderRejected as error:
+            _log.warning("event_refused", event=event.event_id, code=error.code)
+        return None
+
+    async def _wake(self, payment: Payment) -> None:
+        """The orders that this payment may prove ask again now."""
+        async with self._db.platform() as session:
+            ours = [col(Order.stripe_customer_id) == payment.customer_id]
+            if payment.order_reference:
+                ours.append(col(Order.id) == _uuid(payment.order_reference))
+            found = await session.exec(
+                select(Order, Job)
+                .join(Job, col(Job.subject_id) == col(Order.id))
+                .where(
+                    col(Order.status).in_(_WAITING),
+                    Job.kind == JobKind.FULFIL_ORDER,
+                    or_(*ours),
+                )
+            )
+            waiting = found.all()
+        for order, job in waiting:
+            if order.status == OrderStatus.EXPIRED:
+                await self._revive(order, job, payment)
+            else:
+                await self._ask_now(job)
+
+    async def _revive(self, order: Order, job: Job, payment: Payment) -> None:
+        """An order that had expired is fulfilled after all, by a new run."""
+        if judge(_due(order), [payment], set()).payment is None:
+            return
+        async with self._db.platform() as session:
+            row = await session.get_one(Job, job.id, with_for_update=True)
+            revived = await session.get_one(Order, order.id)
+            if row.status == JobStatus.FAILED and revived.status == OrderStatus.EXPIRED:
+                revived.revive()
+                row.generation += 1
+                row.status, row.started_at, row.ended_at = JobStatus.PENDING, None, None
+                row.reason = row.message = None
+                row.updated_at = utc_now()
+                await session.commit()
+
+    async def _ask_now(self, job: Job) -> None:
+        """Ends the back-off of the waiting step; not waiting is no error."""
+        try:
+            await self._client.workflow_service.reset_activity(
+                ResetActivityRequest(
+                    namespace=self._client.namespace,
+                    execution=WorkflowExecution(workflow_id=job.workflow_id),
+                    id=_PROVE,
+                ),
+                timeout=timedelta(seconds=5),
+            )
+        except RPCError as error:
+            _log.info("no_step_to_wake", job=str(job.id), status=str(error.status))
+
+    async def payments(self) -> None:
+        """Finds what succeeded and is claimed by no order and no invoice."""
+        now = utc_now()
+        far = self._looked_far_at is None or now - self._looked_far_at > _FAR_LOOK_EVERY
+        since = now - (_LOOK_FAR_BACK if far else _LOOK_BACK)
+        succeeded = await self._payments.succeeded_since(since)
+        async with self._db.platform() as session:
+            known = await _known(session, [payment.id for payment in succeeded])
+        for payment in succeeded:
+            loose = (
+                payment.id not in known
+                and payment.invoice_id is None
+                and payment.amount_refunded < payment.amount_received
+            )
+            if loose:
+                await self._wake(payment)
+                if now - payment.created_at >= self._unclaimed_after:
+                    await self._list(payment)
+        if far:
+            self._looked_far_at = now
+
+    async def _list(self, payment: Payment) -> None:
+        async with self._db.platform() as session:
+            if payment.id in await _known(session, [payment.id]):
+                return  # claimed while we looked
+            note = "disputed" if payment.disputed else ""
+            statement = (
+                insert(UnclaimedPayment)
+                .values(
+                    id=uuid4(),
+                    created_at=utc_now(),
+                    stripe_payment_intent_id=payment.id,
+                    stripe_customer_id=payment.customer_id,
+                    amount=payment.amount_received - payment.amount_refunded,
+                    currency=payment.currency,
+                    paid_at=payment.created_at,
+                    note=note,
+                    status=UnclaimedStatus.LISTED,
+                )
+                .on_conflict_do_nothing()
+                .returning(col(UnclaimedPayment.id))
+            )
+            listed = (await session.exec(statement)).scalar_one_or_none()
+            if listed is not None:
+                for channel in ("mail", "webhook"):
+                    await tell(
+                        session,
+                        tenant_id=MIGRAHOSTING,
+                        channel=channel,
+                        recipient=OPERATOR,
+                        template="payment.unclaimed",
+                        subject_id=listed,
+                        facts={
+                            "paymentIntentId": payment.id,
+                            "amount": str(to_decimal(payment.amount_received)),
+                            "currency": payment.currency.upper(),
+                            "paidAt": payment.created_at.isoformat(),
+                        },
+                    )
+            await session.commit()
+
+    async def repeats(self) -> None:
+        """A repeated body is a second purchase if Stripe holds a second payment."""
+        async with self._db.platform() as session:
+            found = await session.exec(
+                select(OrderRepeat)
+                .where(OrderRepeat.status == RepeatStatus.HELD)
+                .order_by(col(OrderRepeat.created_at))
+                .limit(500)
+            )
+            held = found.all()
+        first_of: dict[UUID, list[OrderRepeat]] = {}
+        for repeat in held:
+            first_of.setdefault(repeat.first_order_id, []).append(repeat)
+        for first_id, repeats in first_of.items():
+            await self._settle_repeats(first_id, repeats)
+
+    async def _settle_repeats(
+        self, first_id: UUID, repeats: Sequence[OrderRepeat]
+    ) -> None:
+        async with self._db.platform() as session:
+            first = await session.get_one(Order, first_id)
+            waiting = await _unpaid_like(session, first)
+        if not waiting and first.stripe_customer_id is not None:
+            payments = await self._payments.payments_of(
+                first.stripe_customer_id, since=first.created_at - timedelta(hours=24)
+            )
+            async with self._db.platform() as session:
+                known = await _known(session, [payment.id for payment in payments])
+            if judge(_due(first), payments, known).payment is not None:
+                await self._order(repeats[0].id)
+                return
+        late = utc_now() - _REPEAT_WAITS
+        async with self._db.platform() as session:
+            for repeat in repeats:
+                if repeat.created_at < late:
+                    row = await session.get_one(
+                        OrderRepeat, repeat.id, with_for_update=True
+                    )
+                    if row.status == RepeatStatus.HELD:
+                        row.status = RepeatStatus.DUPLICATE
+            await session.commit()
+
+    async def _order(self, repeat_id: UUID) -> None:
+        async with self._db.platform() as session:
+            row = await session.get_one(OrderRepeat, repeat_id, with_for_update=True)
+            if row.status == RepeatStatus.HELD:
+                row.order_id = await place_repeat(
+                    session, row, platform_domain=self._platform_domain
+                )
+                row.status = RepeatStatus.ORDERED
+                await session.commit()
+
+    async def refunds(self) -> None:
+        """Makes the refunds that an operator decided for unclaimed payments."""
+        async with self._db.platform() as session:
+            found = await session.exec(
+                select(PaymentRefund).where(
+                    PaymentRefund.status == RefundStatus.INTENDED,
+                    col(PaymentRefund.order_id).is_(None),
+                )
+            )
+            intended = found.all()
+        for refund in intended:
+            made = await self._payments.refund(
+                refund.stripe_payment_intent_id,
+                amount=refund.amount,
+                key=refund.key,
+                metadata={},
+            )
+            async with self._db.platform() as session:
+                row = await session.get_one(PaymentRefund, refund.id)
+                row.status, row.stripe_refund_id = RefundStatus.MADE, made.id
+                await session.commit()
+
+
+def _due(order: Order) -> Due:
+    return Due(
+        order_id=order.id,
+        customer_id=order.stripe_customer_id,
+        amount=order.total,
+        currency=order.currency,
+        placed_at=order.created_at,
+    )
+
+
+async def _known(session: Session, payment_ids: Sequence[str]) -> set[str]:
+    """Claimed by an order, or decided upon by an operator."""
+    claimed = await session.exec(
+        select(PaymentClaim.stripe_payment_intent_id).where(
+            col(PaymentClaim.stripe_payment_intent_id).in_(payment_ids)
+        )
+    )
+    decided = await session.exec(
+        select(UnclaimedPayment.stripe_payment_intent_id).where(
+            col(UnclaimedPayment.stripe_payment_intent_id).in_(payment_ids),
+            UnclaimedPayment.status != UnclaimedStatus.LISTED,
+        )
+    )
+    return {*claimed.all(), *decided.all()}
+
+
+async def _unpaid_like(session: Session, first: Order) -> bool:
+    """Whether an order of the same customer still waits for its own payment."""
+    found = await session.exec(
+        select(Order.id).where(
+            Order.stripe_customer_id == first.stripe_customer_id,
+            Order.status == OrderStatus.AWAITING_PAYMENT,
+        )
+    )
+    return found.first() is not None
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

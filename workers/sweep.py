@@ -1,0 +1,181 @@
+"""Starts what is pending and delivers what was decided.
+
+The jobs table is the outbox: whatever the API could not start, because Temporal was
+away or the process died, is started here. Only roots and later generations are; a
+`waiting` child belongs to its parent, so nothing unpaid is ever provisioned.
+"""
+
+import asyncio
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+from sqlmodel import col, or_, select
+from temporalio.client import Client, WorkflowUpdateFailedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.calls import Decided, JobRef
+from models.base import utc_now
+from models.database import Database
+from models.jobs import Decision, Job, workflow_id
+from models.queries import jobs
+from models.states import (
+    OPEN_JOBS,
+    Act,
+    DecisionStatus,
+    JobKind,
+    JobStatus,
+    Reason,
+)
+from workflows.engine.start import start
+
+_log = structlog.get_logger(__name__)
+_AT_ONCE = 20
+_BOUND = timedelta(seconds=10)
+
+RUN_GONE = (Reason.RUN_LOST, Reason.RUN_ENDED_OUTSIDE)
+
+
+class Sweep:
+    """Both works may run in several processes at once: every act is idempotent."""
+
+    def __init__(self, db: Database, client: Client) -> None:
+        self._db, self._client = db, client
+
+    async def start_pending(self) -> None:
+        """Starts every root, and every later generation, that has no run yet."""
+        async with self._db.platform() as session:
+            found = await session.exec(
+                select(Job)
+                .where(
+                    Job.status == JobStatus.PENDING,
+                    Job.started_generation < Job.generation,
+                    or_(col(Job.parent_id).is_(None), Job.generation > 1),
+                )
+                .order_by(col(Job.batch), col(Job.created_at))
+                .limit(200)
+            )
+            pending = found.all()
+            aborts = {job.id: await jobs.open_abort(session, job) for job in pending}
+        limit = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(job: Job) -> None:
+            async with limit:
+                await self._start(job, aborts[job.id])
+
+        await asyncio.gather(*(one(job) for job in pending))
+
+    async def _start(self, job: Job, abort: Decision | None) -> None:
+        ref = JobRef(
+            job_id=job.id,
+            tenant_id=job.tenant_id,
+            subject_id=job.subject_id,
+            kind=JobKind(job.kind),
+            generation=job.generation,
+            abort=abort.id if abort else None,
+        )
+        if job.generation > 1:
+            await self._end_earlier_run(job)
+        await asyncio.wait_for(
+            start(self._client, ref, batch=job.batch), _BOUND.total_seconds()
+        )
+        async with self._db.platform() as session:
+            row = await session.get_one(Job, job.id, with_for_update=True)
+            row.started_generation = max(row.started_generation, job.generation)
+            if abort is not None:
+                told = await session.get_one(Decision, abort.id)
+                told.status, told.delivered_at = DecisionStatus.DELIVERED, utc_now()
+            await session.commit()
+
+    async def _end_earlier_run(self, job: Job) -> None:
+        """A run that was only thought lost must not go on beside the new one."""
+        earlier = workflow_id(JobKind(job.kind), job.id, job.generation - 1)
+        try:
+            await self._client.get_workflow_handle(earlier).terminate(
+                "a later run of this job takes over", rpc_timeout=_BOUND
+            )
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+
+    async def deliver_decisions(self) -> None:
+        """Brings each written decision to its run, once: its id is the update's id."""
+        async with self._db.platform() as session:
+            found = await session.exec(
+                select(Decision.id)
+                .join(Job, col(Job.id) == Decision.job_id)
+                .where(
+                    Decision.status == DecisionStatus.RECORDED,
+                    # Before its start, a run is started with its abort.
+                    ~(
+                        (col(Job.status) == JobStatus.PENDING)
+                        & (Job.started_generation < Job.generation)
+                    ),
+                )
+                .order_by(col(Decision.created_at))
+                .limit(100)
+            )
+            waiting = found.all()
+        limit = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(decision_id: UUID) -> None:
+            async with limit:
+                await self._deliver(decision_id)
+
+        await asyncio.gather(*(one(each) for each in waiting))
+
+    async def _deliver(self, decision_id: UUID) -> None:
+        async with self._db.platform() as session:
+            decision = await session.get_one(Decision, decision_id)
+            job = await session.get_one(Job, decision.job_id)
+        refused: str | None = None
+        try:
+            run = self._client.get_workflow_handle(
+                workflow_id(JobKind(job.kind), job.id, decision.generation)
+            )
+            await asyncio.wait_for(
+                run.execute_update(
+                    "decide",
+                    Decided(decision.id, Act(decision.act), decision.step),
+                    id=str(decision.id),
+                    rpc_timeout=_BOUND,
+                ),
+                _BOUND.total_seconds(),
+            )
+        except WorkflowUpdateFailedError as error:
+            refused = str(error.cause)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+            if job.status in OPEN_JOBS and job.generation == decision.generation:
+                await self._renew(decision)
+                return
+            refused = f"the job had ended: it is {job.status}"
+        async with self._db.platform() as session:
+            row = await session.get_one(Decision, decision_id, with_for_update=True)
+            if row.status == DecisionStatus.RECORDED:
+                row.status = (
+                    DecisionStatus.REFUSED if refused else DecisionStatus.DELIVERED
+                )
+                row.refused, row.delivered_at = refused, utc_now()
+            await session.commit()
+
+    async def _renew(self, decision: Decision) -> None:
+        """Its run is gone from Temporal: the decision goes to a new generation."""
+        async with self._db.platform() as session:
+            job = await jobs.get(session, decision.job_id, lock=True)
+            row = await session.get_one(Decision, decision.id, with_for_update=True)
+            if (
+                job.reason not in RUN_GONE
+                or job.generation != row.generation
+                or row.status != DecisionStatus.RECORDED
+            ):
+                return  # the reconciler has yet to say that the run is gone
+            job.generation += 1
+            job.status, job.updated_at = JobStatus.PENDING, utc_now()
+            job.step = job.reason = job.message = None
+            row.generation = job.generation
+            if Act(row.act) is Act.RETRY:
+                row.status, row.delivered_at = DecisionStatus.DELIVERED, utc_now()
+            await session.commit()
+        _log.info("run_renewed", job=str(decision.job_id), act=str(decision.act))

@@ -1,0 +1,123 @@
+"""What a failed try means: try again and when, or park and why.
+
+Transient trouble at a provider uses up the step's patience. Our own database or
+Temporal being away never does. The back-off is drawn here, jittered, and told to
+Temporal, so that what people read as `next_retry_at` is exactly what happens.
+"""
+
+import random
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+from temporalio.service import RPCError
+
+from activities.errors import (
+    GiveUp,
+    NotYet,
+    ProviderConflict,
+    ProviderDown,
+    ProviderRejected,
+    ProviderThrottled,
+    redacted,
+)
+from models.errors import DomainError, NoCapacity
+from models.states import Reason
+
+_FIRST: Final = 0.5
+_LONGEST: Final = 60.0
+_UNEXPECTED_TRIES: Final = 4
+NOT_YET: Final = "not_yet"
+
+
+@dataclass(frozen=True)
+class Account:
+    """What a step has used up so far, over all its tries."""
+
+    tries: int = 0
+    spent: float = 0.0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`delay` in seconds until the next try; None: `reason` parks the step."""
+
+    delay: float | None
+    reason: str
+    message: str
+    spent: float = 0.0
+    benign: bool = False
+
+    def error(self) -> ApplicationError:
+        """As Temporal understands it."""
+        return ApplicationError(
+            self.message,
+            type=self.reason,
+            non_retryable=self.delay is None,
+            next_retry_delay=(
+                None if self.delay is None else timedelta(seconds=self.delay)
+            ),
+            category=(
+                ApplicationErrorCategory.BENIGN
+                if self.benign
+                else ApplicationErrorCategory.UNSPECIFIED
+            ),
+        )
+
+
+def judge(
+    error: Exception, *, account: Account, elapsed: float, patience: float
+) -> Verdict:
+    """The verdict on one failed try that took `elapsed` seconds."""
+    match error:
+        case NotYet():
+            return Verdict(error.delay, NOT_YET, redacted(str(error)), benign=True)
+        case GiveUp():
+            return Verdict(None, error.reason, error.message)
+        case ProviderThrottled():
+            delay = error.retry_after + random.uniform(0.05, 0.5)  # noqa: S311
+            return _patient(str(error), delay, account, delay, patience)
+        case ProviderDown():
+            delay = backoff(account.tries)
+            return _patient(str(error), delay, account, elapsed + delay, patience)
+        case ProviderConflict():
+            return Verdict(None, Reason.CONFLICT, str(error))
+        case ProviderRejected():
+            return Verdict(None, Reason.REJECTED, str(error))
+        case NoCapacity():
+            return Verdict(None, Reason.NO_CAPACITY, redacted(error.message))
+        case DomainError():
+            return Verdict(None, Reason.INVALID, redacted(error.message))
+    if _is_our_own(error):
+        delay = random.uniform(0.2, 2.0)  # noqa: S311
+        return Verdict(delay, "store_away", type(error).__name__, account.spent)
+    message = redacted(f"{type(error).__name__}: {error}")
+    if account.tries >= _UNEXPECTED_TRIES:
+        return Verdict(None, Reason.UNEXPECTED, message)
+    return Verdict(backoff(account.tries), Reason.UNEXPECTED, message, account.spent)
+
+
+def backoff(tries: int) -> float:
+    """Seconds before the next try: doubling from 0.5 to 60, half of it drawn."""
+    ceiling = min(_LONGEST, _FIRST * 2 ** min(tries, 10))
+    return random.uniform(ceiling / 2, ceiling)  # noqa: S311
+
+
+def _patient(
+    message: str, delay: float, account: Account, cost: float, patience: float
+) -> Verdict:
+    spent = account.spent + cost
+    if spent > patience:
+        text = f"{message} (given up after {account.tries} tries, {spent:.0f} s)"
+        return Verdict(None, Reason.OUT_OF_PATIENCE, text, spent)
+    return Verdict(delay, "provider_down", message, spent)
+
+
+def _is_our_own(error: Exception) -> bool:
+    if isinstance(error, RPCError):
+        return True
+    if isinstance(error, IntegrityError):
+        return False
+    return isinstance(error, DBAPIError | SQLAlchemyError | ConnectionError)
