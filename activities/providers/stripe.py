@@ -81,10 +81,11 @@ class StripeAccount:
         ]
 
     async def session_payment(self, checkout_session_id: str) -> str | None:
-        """The id of the Checkout Session's PaymentIntent, if it is known and has one."""
+        """The id of the PaymentIntent by which the Checkout Session was paid."""
         get = self._v1.checkout.sessions.retrieve_async
         session = await self._found(get, checkout_session_id)
-        return session and session.payment_intent
+        intent_id: str | None = session and session.payment_intent
+        return intent_id
 
     async def refunds(self, payment_intent_id: str) -> list[Refund]:
         """What was given back of the payment, oldest first."""
@@ -128,7 +129,7 @@ class StripeAccount:
 
     async def aclose(self) -> None:
         """Closes the connections."""
-        await self._http.close_async()
+        await self._http.close_async()  # type: ignore[no-untyped-call]
 
     async def _invoice_of(self, payment_intent_id: str) -> str | None:
         payment = {"type": "payment_intent", "payment_intent": payment_intent_id}

@@ -53,7 +53,6 @@ def charge(account: Account, intent: Json, method: Json, *, capture: bool) -> Js
         "statement_descriptor": None,
         "statement_descriptor_suffix": None,
         "status": "succeeded" if works else "failed",
-        "transfer": None,
         "transfer_data": None,
         "transfer_group": None,
     }

@@ -193,7 +193,7 @@ def capture_intent(account: Account, params: Params, id: str) -> Json:
     given = params.take(amount_to_capture=integer, metadata=metadata)
     _must_be(intent, "requires_capture")
     held: int = intent["amount_capturable"]
-    amount: int = given["amount_to_capture"] if "amount_to_capture" in given else held
+    amount: int = given.get("amount_to_capture", held)
     if not 0 < amount <= held:
         message = "The amount to capture is more than what was authorized."
         raise StripeError.state(message, "amount_too_large")

@@ -34,7 +34,6 @@ def create_refund(account: Account, params: Params, _: str) -> Json:
             },
             "type": "card",
         },
-        "failure_balance_transaction": None,
         "metadata": given.get("metadata", {}),
         "payment_intent": charged["payment_intent"],
         "payment_method": charged["payment_method"],
