@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from uuid import UUID
 
 from activities.calls import StepCall
 from activities.errors import GiveUp
@@ -20,6 +21,10 @@ class Store:
     def platform(self) -> AbstractAsyncContextManager[Session]:
         """For tables that belong to no tenant."""
         return self._db.platform()
+
+    def tenant(self, tenant_id: UUID) -> AbstractAsyncContextManager[Session]:
+        """For what is done before there is a job."""
+        return self._db.tenant(tenant_id)
 
     @asynccontextmanager
     async def step(
