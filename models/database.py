@@ -50,6 +50,8 @@ class Database:
             pool_size=pool_size,
             max_overflow=max_overflow,
             pool_pre_ping=True,
+            # Values of a failing statement stay out of errors and logs.
+            hide_parameters=True,
             pool_timeout=10,
             connect_args={"connect_timeout": 5},
         )

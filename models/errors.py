@@ -4,6 +4,7 @@ DomainError
 |-- NotFound       unknown, or not yours: the two look alike
 |-- Invalid        a value is wrong; `field` names it, the message says what is allowed
 |-- Denied         known caller, not allowed
+|-- Unauthenticated  nobody we know, or a signature that does not fit
 `-- Conflict       true request, wrong moment
     |-- WrongState     the entity's state forbids it
     `-- Busy           another job of the subject is open; `job_id`, `status` tell
@@ -35,6 +36,10 @@ class Invalid(DomainError):
 
 class Denied(DomainError):
     code = "FORBIDDEN"
+
+
+class Unauthenticated(DomainError):
+    code = "UNAUTHORIZED"
 
 
 class Conflict(DomainError):

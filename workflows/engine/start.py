@@ -11,6 +11,8 @@ from workflows.engine.patience import TASK
 from workflows.names import NAMES
 from workflows.queues import STORIES
 
+__all__ = ["JobRef", "start", "workflow_id"]
+
 
 def workflow_id(ref: JobRef) -> str:
     """`<kind>:<job uuid>`, and `:r<n>` for a later generation."""

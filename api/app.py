@@ -1,0 +1,67 @@
+"""The web process: every surface in one application."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
+from temporalio.client import Client
+
+from api import errors
+from api.auth.tokens import Signer
+from api.deps import Parts
+from api.edge import BodyLimit, Edge
+from api.mpanel import auth, health
+from api.services import starting
+from api.settings import ApiSettings
+from models.database import Database
+from models.vault import Vault
+from workflows.engine.plugin import engine_plugin
+
+ROUTERS: Final[tuple[APIRouter, ...]] = (
+    health.router,
+    auth.router,
+)
+
+
+def create_app(settings: ApiSettings) -> FastAPI:
+    """The application. Raises `SettingsRefused` if it is not told where Temporal is.
+
+    It serves without Temporal: its client connects when it is needed.
+    """
+    address = settings.temporal
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        db = Database(settings.database_url.get_secret_value())
+        app.state.parts = Parts(
+            settings=settings,
+            db=db,
+            vault=Vault.parse(settings.encryption_keys.get_secret_value()),
+            temporal=await Client.connect(
+                **address, lazy=True, plugins=[engine_plugin()]
+            ),
+            signer=Signer(settings.secret_key.get_secret_value()),
+        )
+        yield
+        await starting.settled()
+        await db.close()
+
+    app = FastAPI(
+        title="mPanel",
+        summary="Orders become running services, durably.",
+        lifespan=lifespan,
+        generate_unique_id_function=_operation_id,
+    )
+    errors.install(app)
+    app.add_middleware(BodyLimit)
+    app.add_middleware(Edge)
+    for router in ROUTERS:
+        app.include_router(router, prefix="/api")
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    """`jobs.retry` rather than the path spelt out."""
+    return f"{route.endpoint.__module__.rpartition('.')[2]}.{route.name}"

@@ -1,0 +1,113 @@
+"""What routes ask for: rows in the caller's sight, Temporal, and who calls."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from temporalio.client import Client
+
+from api.auth.actor import Actor
+from api.auth.tokens import Signer
+from api.settings import ApiSettings
+from models.database import Database, Session
+from models.errors import Denied, Unauthenticated
+from models.queries import users
+from models.users import Role
+from models.vault import Vault
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What one web process is made of; lives as long as the app."""
+
+    settings: ApiSettings
+    db: Database
+    vault: Vault
+    temporal: Client
+    signer: Signer
+
+
+def parts(request: Request) -> Parts:
+    """Those of the running app."""
+    found: Parts = request.app.state.parts
+    return found
+
+
+InProcess = Annotated[Parts, Depends(parts)]
+
+
+def _temporal(parts: InProcess) -> Client:
+    return parts.temporal
+
+
+def _signer(parts: InProcess) -> Signer:
+    return parts.signer
+
+
+def _settings(parts: InProcess) -> ApiSettings:
+    return parts.settings
+
+
+Temporal = Annotated[Client, Depends(_temporal)]
+Tokens = Annotated[Signer, Depends(_signer)]
+Settings = Annotated[ApiSettings, Depends(_settings)]
+
+
+async def _platform_rows(parts: InProcess) -> AsyncIterator[Session]:
+    async with parts.db.platform() as session:
+        yield session
+
+
+# For calls that nobody has logged in for: login itself, signed webhooks.
+PlatformRows = Annotated[Session, Depends(_platform_rows, scope="function")]
+
+_bearer = HTTPBearer(auto_error=False, description="The `token` of a login.")
+
+
+async def signed_in(
+    parts: InProcess,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+) -> Actor:
+    """Whoever the bearer token names, with the roles of this moment."""
+    if credentials is None:
+        raise Unauthenticated("send `Authorization: Bearer <token>`")
+    claims = parts.signer.read(credentials.credentials)
+    async with parts.db.platform() as session:
+        user = await users.signed_in(session, claims.user_id, claims.session_id)
+    if user is None:
+        raise Unauthenticated("the token is not valid, or not any more")
+    roles = frozenset(Role(role) for role in user.roles if role in list(Role))
+    return Actor("user", user.id, user.tenant_id, roles, user.email, claims.session_id)
+
+
+SignedIn = Annotated[Actor, Depends(signed_in)]
+
+
+def _having(*roles: Role) -> Callable[[Actor], Awaitable[Actor]]:
+    """Lets in who has one of the roles; super_admin always."""
+    allowed = {Role.SUPER_ADMIN, *roles}
+
+    async def check(actor: SignedIn) -> Actor:
+        if not actor.roles & allowed:
+            needed = ", ".join(sorted(allowed))
+            raise Denied(f"this needs one of the roles {needed}")
+        return actor
+
+    return check
+
+
+Reader = Annotated[Actor, Depends(_having(Role.VIEWER, Role.OPERATOR, Role.ADMIN))]
+Operator = Annotated[Actor, Depends(_having(Role.OPERATOR, Role.ADMIN))]
+Platform = Annotated[Actor, Depends(_having())]
+
+
+async def _rows(parts: InProcess, actor: SignedIn) -> AsyncIterator[Session]:
+    scope = parts.db.platform() if actor.platform else parts.db.tenant(actor.tenant_id)
+    async with scope as session:
+        yield session
+
+
+# Those of the caller's tenant; every tenant's for a super_admin.
+Rows = Annotated[Session, Depends(_rows, scope="function")]

@@ -1,0 +1,79 @@
+"""Log in, stay in, log out."""
+
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+from api.auth import passwords
+from api.auth.tokens import REFRESH_LIVES, Claims, Signer, refresh_token, token_hash
+from models.base import utc_now
+from models.database import Session
+from models.errors import Unauthenticated
+from models.queries import users
+from models.users import RefreshToken, User
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """An access token, and the refresh token for the next one."""
+
+    access: str
+    refresh: str
+
+
+async def log_in(
+    session: Session, signer: Signer, *, email: str, password: str
+) -> tuple[User, Tokens]:
+    """The user and a new login. Raises `Unauthenticated`, whatever was wrong."""
+    user = await users.by_email(session, email)
+    # Nobody waits for a connection while a password is checked.
+    await session.commit()
+    stored = user.password_hash if user and user.disabled_at is None else None
+    if not await passwords.fits(password, stored) or user is None:
+        raise Unauthenticated("e-mail address or password is wrong")
+    await users.forget_expired(session, user.id)
+    tokens = await _issue(session, signer, user.id, user.tenant_id, family=uuid4())
+    await session.commit()
+    return user, tokens
+
+
+async def renew(session: Session, signer: Signer, token: str) -> Tokens:
+    """Fresh tokens for a refresh token, which works once.
+
+    One that comes back was stolen or copied: the whole login ends. Raises
+    `Unauthenticated`.
+    """
+    found = await users.refresh_token(session, token_hash(token))
+    if found is None:
+        raise Unauthenticated("the refresh token is not valid, or not any more")
+    if found.used_at is not None or found.expires_at < utc_now():
+        await users.end_family(session, found.family)
+        await session.commit()
+        raise Unauthenticated("the refresh token is not valid, or not any more")
+    found.used_at = utc_now()
+    tokens = await _issue(
+        session, signer, UUID(found.user_id), found.tenant_id, family=UUID(found.family)
+    )
+    await session.commit()
+    return tokens
+
+
+async def log_out(session: Session, session_id: UUID) -> None:
+    """Ends the login; its access tokens stop working at once."""
+    await users.end_family(session, str(session_id))
+    await session.commit()
+
+
+async def _issue(
+    session: Session, signer: Signer, user_id: UUID, tenant_id: UUID, *, family: UUID
+) -> Tokens:
+    refresh = refresh_token()
+    session.add(
+        RefreshToken(
+            tenant_id=tenant_id,
+            user_id=str(user_id),
+            family=str(family),
+            token_hash=token_hash(refresh),
+            expires_at=utc_now() + REFRESH_LIVES,
+        )
+    )
+    return Tokens(signer.access(Claims(user_id, family)), refresh)
