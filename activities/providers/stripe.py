@@ -166,7 +166,9 @@ class StripeAccount:
         try:
             return await method(*asked)
         except stripe.StripeError as error:
-            told = _told(error)
+            told: ProviderError = _told(error)
+        except UnicodeDecodeError:
+            told = ProviderDown("stripe", "the answer is not readable")
         if isinstance(told, Throttled):
             await self._gate.throttled(told.retry_after)
         raise told
@@ -174,7 +176,8 @@ class StripeAccount:
 
 def _told(error: stripe.StripeError) -> ProviderError:
     status = error.http_status or 0
-    message = error.user_message or error.code or type(error).__name__
+    code = error.code or (error.error and error.error.code) or ""
+    message = error.user_message or code or type(error).__name__
     if status == 429:
         retry_after = _RETRY_AFTER
         with suppress(KeyError, ValueError):
@@ -185,8 +188,8 @@ def _told(error: stripe.StripeError) -> ProviderError:
         return ProviderRejected("stripe", "the API key is refused", code="unauthorized")
     if status < 400 or status == 409 or status >= 500:
         # No answer, no readable one, or another try still runs: nobody knows.
-        return ProviderDown("stripe", message, code=error.code or "")
-    return ProviderRejected("stripe", message, code=error.code or "")
+        return ProviderDown("stripe", message, code=code)
+    return ProviderRejected("stripe", message, code=code)
 
 
 def _payment(intent: stripe.PaymentIntent, invoice_id: Any) -> Payment:

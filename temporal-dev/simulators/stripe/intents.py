@@ -109,11 +109,10 @@ def _with_method(account: Account, intent: Json) -> Json:
     if method["customer"] and method["customer"] != intent["customer"]:
         message = "The PaymentMethod belongs to another Customer."
         raise StripeError.invalid(message, "payment_method")
-    return {
-        **intent,
-        "payment_method": method["id"],
-        "status": "requires_confirmation",
-    }
+    intent = {**intent, "payment_method": method["id"]}
+    if intent["status"] == "requires_payment_method":
+        intent["status"] = "requires_confirmation"
+    return intent
 
 
 def confirmed(account: Account, intent: Json) -> Json:

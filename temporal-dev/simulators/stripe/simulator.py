@@ -76,6 +76,11 @@ class StripeSimulator(Simulator):
         await self.webhooks.stop()
         await super().stop()
 
+    def reset(self) -> None:
+        """Keys in flight are free again, too."""
+        super().reset()
+        self._in_flight.clear()
+
     def short(self, kind: str, body: Json) -> Json:  # noqa: ARG002
         """What a test compares; the rest is a GET away."""
         return {name: body[name] for name in (*_SHORT, *_SHORT_TOO) if name in body}
