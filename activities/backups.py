@@ -1,28 +1,35 @@
-"""Daily backups of a website: the schedule that asks for them."""
+"""Backups of websites: the daily schedule, the archive, its end, the way back."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import BinaryIO, Protocol
 from uuid import UUID, uuid5
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
+from activities.archives import ArchiveStore, SealedArchives
 from activities.calls import StepCall
 from activities.effects import EffectLedger
 from activities.errors import GiveUp, ProviderDown
 from activities.store import Store, finish
-from models.backups import BackupPlan
+from activities.websites import Probe
+from models.backups import Backup, BackupPlan
+from models.base import utc_now
 from models.database import Session
 from models.errors import Busy, WrongState
 from models.queries import backups, services
-from models.states import EffectState, Reason, ServiceStatus
+from models.servers import Server
+from models.states import BackupStatus, EffectState, Reason, ServiceStatus
 from models.subscriptions import Subscription
+from models.vault import Vault
 from models.websites import Website
 
 PROVIDER = "temporal"
 
 _BUSY_FOR = timedelta(minutes=1)
+_KEPT_DAYS = 30
+_EXPIRED_AT_ONCE = 100
 
 
 @dataclass(frozen=True)
@@ -52,13 +59,38 @@ class Schedules(Protocol):
     async def remove(self, website_id: UUID) -> None: ...
 
 
+class SiteFiles(Protocol):
+    """The content of the sites of one server, as a tar stream."""
+
+    async def archive(self, *, site_user: str, domain: str, to: BinaryIO) -> None: ...
+
+    async def unpack(
+        self, *, site_user: str, domain: str, archive: BinaryIO
+    ) -> None: ...
+
+
+class HostingServers(Protocol):
+    """The client of each server, made once."""
+
+    def of(self, server: Server) -> SiteFiles: ...
+
+
 class BackupActivities:
-    """`subject_id` of a call is the backup plan, of `stop_backups` the website."""
+    """`subject_id` of a call is the website; of `*_schedule`, the backup plan."""
 
     def __init__(
-        self, store: Store, effects: EffectLedger, schedules: Schedules
+        self,
+        store: Store,
+        effects: EffectLedger,
+        vault: Vault,
+        servers: HostingServers,
+        archives: ArchiveStore,
+        schedules: Schedules,
+        probe: Probe,
     ) -> None:
-        self._store, self._effects, self._schedules = store, effects, schedules
+        self._store, self._effects = store, effects
+        self._archives = SealedArchives(store, effects, vault, archives)
+        self._servers, self._schedules, self._probe = servers, schedules, probe
 
     @activity.defn
     async def enable_schedule(self, call: StepCall) -> None:
@@ -133,6 +165,88 @@ class BackupActivities:
                 ) from None
             await session.commit()
 
+    @activity.defn
+    async def archive_site(self, call: StepCall) -> None:
+        """The site's files at the store; repeated, it is the same archive."""
+        website, server = await self._placed(call)
+        async with self._store.step(call) as (session, job):
+            backup = await backups.begin(session, job)
+            await session.commit()
+
+        async def fill(to: BinaryIO) -> None:
+            await self._servers.of(server).archive(
+                site_user=website.site_user, domain=website.domain, to=to
+            )
+
+        await self._archives.make(call, backup, fill)
+
+    @activity.defn
+    async def remove_archive(self, call: StepCall) -> None:
+        """The undo: nothing at the store, and the backup has failed."""
+        async with self._store.step(call) as (session, _):
+            backup = await backups.of_job(session, call.job_id)
+            await session.commit()
+        if backup is not None and backup.status != BackupStatus.EXPIRED:
+            await self._end(call, backup, BackupStatus.FAILED)
+
+    @activity.defn
+    async def keep_backup(self, call: StepCall) -> bool:
+        """Calls the backup stored if its archive reads back as it was sealed.
+
+        False: it does not, and must be made again. That happens when an earlier try,
+        believed dead, wrote its own archive last.
+        """
+        async with self._store.step(call) as (session, _):
+            backup = await backups.of_job(session, call.job_id)
+            plan = await services.plan_of(session, call.subject_id)
+            await session.commit()
+        if backup is None or not await self._archives.stands(backup):
+            return False
+        days = plan.days if plan is not None else _KEPT_DAYS
+        async with self._store.step(call) as (session, _):
+            row = await session.get_one(Backup, backup.id, with_for_update=True)
+            if row.status == BackupStatus.RUNNING:
+                row.status, row.stored_at = BackupStatus.STORED, utc_now()
+                row.expires_at = row.stored_at + timedelta(days=days)
+            await session.commit()
+        return True
+
+    @activity.defn
+    async def expire_backups(self, call: StepCall) -> None:
+        """Deletes what is past its time, the tenant's other and former sites' too."""
+        async with self._store.step(call) as (session, _):
+            due = await backups.expired(session, limit=_EXPIRED_AT_ONCE)
+            await session.commit()
+        for backup in due:
+            await self._end(call, backup, BackupStatus.EXPIRED)
+        async with self._store.step(call) as (session, job):
+            finish(job)
+            await session.commit()
+
+    @activity.defn
+    async def restore_site(self, call: StepCall) -> None:
+        """Makes the site's files those of the archive, by one switch at the end.
+
+        Nothing of the site is touched before the archive was found whole.
+        """
+        website, server = await self._placed(call)
+        backup = await self._chosen(call)
+        async with self._archives.opened(backup) as content:
+            await self._servers.of(server).unpack(
+                site_user=website.site_user, domain=website.domain, archive=content
+            )
+
+    @activity.defn
+    async def probe_restored(self, call: StepCall) -> None:
+        """Looks at the restored site from outside: anything but a server error."""
+        website, server = await self._placed(call)
+        page = await self._probe.page(server.http_address, host_header=website.domain)
+        if page.status >= 500:
+            raise ProviderDown("web", f"{website.domain} answers {page.status}")
+        async with self._store.step(call) as (session, job):
+            finish(job)
+            await session.commit()
+
     async def _unschedule(self, call: StepCall, plan_id: UUID) -> None:
         effect = await self._effects.find(
             call, provider=PROVIDER, kind="schedule", reference=str(plan_id)
@@ -144,6 +258,32 @@ class BackupActivities:
         if await self._schedules.exists(website_id):
             raise ProviderDown(PROVIDER, "the schedule is still there")
         await self._effects.removed(effect)
+
+    async def _end(self, call: StepCall, backup: Backup, status: BackupStatus) -> None:
+        await self._archives.delete(call, backup)
+        async with self._store.step(call) as (session, _):
+            row = await session.get_one(Backup, backup.id, with_for_update=True)
+            row.status = status
+            await session.commit()
+
+    async def _chosen(self, call: StepCall) -> Backup:
+        async with self._store.step(call) as (session, job):
+            backup = await session.get(Backup, UUID(job.input["backup_id"]))
+            await session.commit()
+        if backup is None or backup.website_id != call.subject_id:
+            raise GiveUp(Reason.INVALID, "this website has no such backup")
+        if backup.status != BackupStatus.STORED:
+            raise GiveUp(Reason.INVALID, f"the backup is {backup.status}, not stored")
+        return backup
+
+    async def _placed(self, call: StepCall) -> tuple[Website, Server]:
+        async with self._store.step(call, platform=True) as (session, _):
+            website = await session.get_one(Website, call.subject_id)
+            if website.server_id is None:
+                raise GiveUp(Reason.INVALID, "the website has no place on a server")
+            server = await session.get_one(Server, website.server_id)
+            await session.commit()
+            return website, server
 
 
 async def _begun(session: Session, plan_id: UUID) -> Website:

@@ -6,7 +6,6 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy, SearchAttributeKey
 
 with workflow.unsafe.imports_passed_through():
-    from activities.archives import ArchiveActivities
     from activities.backups import BackupActivities, Daily, TickCall
     from activities.calls import JobRef
 
@@ -32,37 +31,37 @@ CONFIRM_SCHEDULE = Step(
 ARCHIVE_SITE = Step(
     "archive_site",
     "Archive the site's files, encrypted, at the backup store",
-    ArchiveActivities.archive_site,
+    BackupActivities.archive_site,
     BACKUPS,
-    undo=ArchiveActivities.remove_archive,
+    undo=BackupActivities.remove_archive,
     undo_summary="Delete the archive at the backup store",
     time=LONG,
 )
 KEEP_BACKUP = Step(
     "keep_backup",
     "Read the archive back, then call it stored",
-    ArchiveActivities.keep_backup,
+    BackupActivities.keep_backup,
     BACKUPS,
     time=LONG,
 )
 EXPIRE_BACKUPS = Step(
     "expire_backups",
     "Delete archives that are past their time",
-    ArchiveActivities.expire_backups,
+    BackupActivities.expire_backups,
     BACKUPS,
     time=LONG,
 )
 RESTORE_SITE = Step(
     "restore_site",
     "Verify the archive and make the site's files those of it",
-    ArchiveActivities.restore_site,
+    BackupActivities.restore_site,
     BACKUPS,
     time=LONG,
 )
 PROBE_RESTORED = Step(
     "probe_restored",
     "Look at the restored site from outside",
-    ArchiveActivities.probe_restored,
+    BackupActivities.probe_restored,
     HOSTING,
 )
 
