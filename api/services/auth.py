@@ -31,7 +31,7 @@ async def log_in(
     if not await passwords.fits(password, stored) or user is None:
         raise Unauthenticated("e-mail address or password is wrong")
     await users.forget_expired(session, user.id)
-    tokens = await _issue(session, signer, user.id, user.tenant_id, family=uuid4())
+    tokens = await _issue(session, signer, user, family=uuid4())
     await session.commit()
     return user, tokens
 
@@ -43,16 +43,14 @@ async def renew(session: Session, signer: Signer, token: str) -> Tokens:
     `Unauthenticated`.
     """
     found = await users.refresh_token(session, token_hash(token))
-    if found is None:
-        raise Unauthenticated("the refresh token is not valid, or not any more")
-    if found.used_at is not None or found.expires_at < utc_now():
-        await users.end_family(session, found.family)
-        await session.commit()
+    user = await session.get(User, UUID(found.user_id)) if found else None
+    if found is None or user is None or not _renewable(found, user):
+        if found is not None:
+            await users.end_family(session, found.family)
+            await session.commit()
         raise Unauthenticated("the refresh token is not valid, or not any more")
     found.used_at = utc_now()
-    tokens = await _issue(
-        session, signer, UUID(found.user_id), found.tenant_id, family=UUID(found.family)
-    )
+    tokens = await _issue(session, signer, user, family=UUID(found.family))
     await session.commit()
     return tokens
 
@@ -63,17 +61,25 @@ async def log_out(session: Session, session_id: UUID) -> None:
     await session.commit()
 
 
+def _renewable(token: RefreshToken, user: User) -> bool:
+    return (
+        token.used_at is None
+        and token.expires_at > utc_now()
+        and user.disabled_at is None
+    )
+
+
 async def _issue(
-    session: Session, signer: Signer, user_id: UUID, tenant_id: UUID, *, family: UUID
+    session: Session, signer: Signer, user: User, *, family: UUID
 ) -> Tokens:
     refresh = refresh_token()
     session.add(
         RefreshToken(
-            tenant_id=tenant_id,
-            user_id=str(user_id),
+            tenant_id=user.tenant_id,
+            user_id=str(user.id),
             family=str(family),
             token_hash=token_hash(refresh),
             expires_at=utc_now() + REFRESH_LIVES,
         )
     )
-    return Tokens(signer.access(Claims(user_id, family)), refresh)
+    return Tokens(signer.access(Claims(user.id, family)), refresh)
