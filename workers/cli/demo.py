@@ -65,19 +65,22 @@ def _tell(
     console: "Console", folder: Path, *, keep: bool, ports: dict[str, int | None]
 ) -> bool:
     import time
+    from contextlib import ExitStack
 
     from workers.cli.timeline import follow_one_order
     from workers.dev.running import running
     from workers.dev.screen import links
 
     began = time.monotonic()
-    with (
-        console.status("Starting PostgreSQL, Temporal, simulators, worker, API"),
-        running(folder, keep=keep, ports=ports) as stack,
-    ):
+    starting = console.status("Starting PostgreSQL, Temporal, simulators, worker, API")
+    starting.start()
+    with ExitStack() as ending:
+        ending.callback(starting.stop)
+        stack = ending.enter_context(running(folder, keep=keep, ports=ports))
+        starting.stop()
         took = time.monotonic() - began
         console.print(f"[green]✓[/] the stack is up [dim]{took:.1f} s[/]")
-        live = follow_one_order(stack.dev, console)
+        live = follow_one_order(stack, console)
         if keep:
             secret = not console.is_terminal
             console.print(links(stack.dev, folder, secret=secret))

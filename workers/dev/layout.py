@@ -161,7 +161,7 @@ class Layout:
             **self.ambient(),
             "MPANEL_DATABASE_URL": self.database_url,
             "MPANEL_ENCRYPTION_KEYS": self.keys.encryption_keys,
-            "MPANEL_PLATFORM_DOMAIN": "sites.migrahosting.test",
+            "MPANEL_PLATFORM_DOMAIN": "sites.localhost",
             "MPANEL_PUBLIC_URL": self.api_url,
             "TEMPORAL_ADDRESS": f"127.0.0.1:{self.ports['temporal']}",
             "TEMPORAL_NAMESPACE": temporal.NAMESPACE,
