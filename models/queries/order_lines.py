@@ -1,0 +1,244 @@
+"""What the lines of an order turn into: subscriptions, services and waiting jobs."""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final
+from uuid import UUID, uuid4
+
+from sqlalchemy import insert, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from models.backups import BackupPlan
+from models.base import Row
+from models.errors import Invalid
+from models.jobs import Job
+from models.money import Cents
+from models.ordering import PlacedLine
+from models.orders import OrderItem
+from models.products import Product
+from models.queries.services import LIVING
+from models.states import JobKind, JobStatus
+from models.subscriptions import Subscription
+from models.websites import Website
+
+DELIVERED_BY: Final = {
+    "website": JobKind.WEBSITE_PROVISION,
+    "backups": JobKind.BACKUPS_ENABLE,
+}
+
+_LIVING = [str(status) for status in LIVING]
+_TAKEN = text(
+    "select domain from websites where domain = any(:hosts) and status = any(:living)"
+)
+_WITHOUT_PLAN = text(
+    "select w.id from websites w where w.customer_id = :customer"
+    " and w.status = 'active' and not exists (select from backup_plans p"
+    " where p.website_id = w.id and p.status = any(:living))"
+)
+# A plan that has ended gives its website free for a new one.
+_DETACH = text(
+    "update backup_plans set website_id = null"
+    " where website_id = :website and status <> all(:living)"
+)
+
+
+async def add(connection: AsyncConnection, rows: Sequence[Row]) -> None:
+    """Inserts rows of one table in one statement, past the ORM's bookkeeping."""
+    if rows:
+        await connection.execute(
+            insert(type(rows[0])), [row.model_dump() for row in rows]
+        )
+
+
+class Draft:
+    """The rows of one order, below its root job, until they are written at once."""
+
+    def __init__(self, root: Job, customer_id: UUID, platform_domain: str) -> None:
+        self._root, self._customer_id = root, customer_id
+        self._platform_domain = platform_domain
+        self._subscriptions: list[Subscription] = []
+        self._websites: list[Website] = []
+        self._plans: list[BackupPlan] = []
+        self._jobs: list[Job] = []
+        self._items: list[OrderItem] = []
+        self._currencies: set[str] = set()
+
+    async def fill(
+        self,
+        connection: AsyncConnection,
+        products: Sequence[Product],
+        *,
+        domain: str | None,
+    ) -> None:
+        """One line for each product; `domain` is for the first website.
+
+        Websites come first, so that an add-on finds its website wherever it stands.
+        """
+        places = list(enumerate(products))
+        sites = [place for place in places if not place[1].delivers.get("needs")]
+        addons = [place for place in places if place[1].delivers.get("needs")]
+        if domain and not sites:
+            raise Invalid("domain", "no item of this order has a domain")
+        hosts = await self._hosts(connection, [one.code for _, one in sites], domain)
+        bare: list[tuple[UUID, OrderItem | None]] = []
+        for (position, product), (website_id, host) in zip(sites, hosts, strict=True):
+            bare.append(
+                (website_id, self._website(position, product, website_id, host))
+            )
+        for position, product in addons:
+            if not bare:
+                bare.append((await self._bare_website(connection, position), None))
+            self._plan(position, product, *bare.pop(0))
+        self._items.sort(key=lambda item: item.position)
+
+    def price(self) -> tuple[Cents, str]:
+        """The whole order's amount and currency, from our catalogue alone."""
+        if len(self._currencies) != 1:
+            raise Invalid("items", "the items are sold in different currencies")
+        return sum(item.amount for item in self._items), next(iter(self._currencies))
+
+    async def write(self, connection: AsyncConnection) -> None:
+        """All rows; customer and order are there."""
+        for rows in (
+            self._subscriptions,
+            self._websites,
+            self._plans,
+            self._items,
+            [self._root, *self._jobs],
+        ):
+            await add(connection, rows)
+
+    def placed(self) -> tuple[PlacedLine, ...]:
+        """What each line became, in the order in which they were asked for."""
+        kinds = {job.id: JobKind(job.kind) for job in self._jobs}
+        return tuple(
+            PlacedLine(
+                item.product_id, item.subscription_id, item.job_id, kinds[item.job_id]
+            )
+            for item in self._items
+            if item.subscription_id and item.job_id
+        )
+
+    def _website(
+        self, position: int, product: Product, website_id: UUID, host: str
+    ) -> OrderItem:
+        item, subscription = self._line(position, product, website_id)
+        self._websites.append(
+            Website(
+                id=website_id,
+                tenant_id=self._root.tenant_id,
+                customer_id=self._customer_id,
+                subscription_id=subscription.id,
+                domain=host,
+                site_kind=str(product.delivers.get("site", "static")),
+                php_version=str(product.delivers.get("php", "")),
+            )
+        )
+        return item
+
+    def _plan(
+        self,
+        position: int,
+        product: Product,
+        website_id: UUID,
+        needs: OrderItem | None,
+    ) -> None:
+        plan_id = uuid4()
+        item, subscription = self._line(position, product, plan_id)
+        item.needs_item_id = needs.id if needs else None
+        self._plans.append(
+            BackupPlan(
+                id=plan_id,
+                tenant_id=self._root.tenant_id,
+                customer_id=self._customer_id,
+                subscription_id=subscription.id,
+                website_id=website_id,
+                days=int(product.delivers.get("days", 30)),
+            )
+        )
+
+    def _line(
+        self, position: int, product: Product, subject_id: UUID
+    ) -> tuple[OrderItem, Subscription]:
+        cycle = str(product.billing_cycles[0]["cycle"])
+        amount, currency = product.price(cycle) or (0, "")
+        self._currencies.add(currency)
+        tenant_id = self._root.tenant_id
+        subscription = Subscription(
+            tenant_id=tenant_id,
+            customer_id=self._customer_id,
+            product_id=product.id,
+            product_type=product.type,
+            billing_cycle=cycle,
+        )
+        job = Job(
+            tenant_id=tenant_id,
+            kind=DELIVERED_BY[product.delivers["kind"]],
+            status=JobStatus.WAITING,
+            subject_id=subject_id,
+            parent_id=self._root.id,
+            order_id=self._root.order_id,
+        )
+        item = OrderItem(
+            tenant_id=tenant_id,
+            order_id=self._root.subject_id,
+            position=position,
+            product_id=product.id,
+            code=product.code,
+            billing_cycle=cycle,
+            amount=amount,
+            subscription_id=subscription.id,
+            job_id=job.id,
+        )
+        self._subscriptions.append(subscription)
+        self._jobs.append(job)
+        self._items.append(item)
+        return item, subscription
+
+    async def _hosts(
+        self, connection: AsyncConnection, codes: Sequence[str], domain: str | None
+    ) -> list[tuple[UUID, str]]:
+        """A new website's id and host per code; nobody's living website has it."""
+        if domain:
+            below = self._platform_domain
+            if domain == below or domain.endswith(f".{below}"):
+                raise Invalid("domain", f"hosts below {below} are given by us")
+            if await _taken(connection, [domain]):
+                raise Invalid("domain", f"{domain} has a website already")
+        made = [self._host(code) for code in codes]
+        while taken := await _taken(connection, [host for _, host in made]):
+            made = [
+                self._host(code) if host in taken else (website_id, host)
+                for code, (website_id, host) in zip(codes, made, strict=True)
+            ]
+        if domain:
+            made[0] = (made[0][0], domain)
+        return made
+
+    def _host(self, code: str) -> tuple[UUID, str]:
+        website_id = uuid4()
+        slug = re.sub("[^a-z0-9]+", "-", code.lower()).strip("-")[:40] or "site"
+        return website_id, f"{slug}-{website_id.hex[:6]}.{self._platform_domain}"
+
+    async def _bare_website(self, connection: AsyncConnection, position: int) -> UUID:
+        """The customer's only live website that no plan serves yet."""
+        field = f"items[{position}].code"
+        rows = await connection.execute(
+            _WITHOUT_PLAN, {"customer": self._customer_id, "living": _LIVING}
+        )
+        served = {plan.website_id for plan in self._plans}
+        found = [row.id for row in rows if row.id not in served]
+        if len(found) != 1:
+            raise Invalid(
+                field,
+                "this add-on needs a website: order one with it, or have exactly one"
+                f" live website without it (there are {len(found)})",
+            )
+        website_id = UUID(str(found[0]))
+        await connection.execute(_DETACH, {"website": website_id, "living": _LIVING})
+        return website_id
+
+
+async def _taken(connection: AsyncConnection, hosts: Iterable[str]) -> set[str]:
+    found = await connection.execute(_TAKEN, {"hosts": list(hosts), "living": _LIVING})
+    return {str(row.domain) for row in found}

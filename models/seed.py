@@ -1,0 +1,163 @@
+"""What a fresh installation holds: tenant, catalogue, first admin, hosting server.
+
+Safe to run at every start: it adds what is missing. Only a server's address follows
+the machine, since a restarted development stack may have moved.
+"""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+from argon2 import PasswordHasher
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import select
+
+from models.base import utc_now
+from models.database import Database, Session
+from models.errors import Conflict, Invalid, NotFound
+from models.money import to_cents
+from models.ordering import email_address
+from models.products import Product
+from models.servers import Server
+from models.tenants import MIGRAHOSTING, Tenant
+from models.users import Role, User
+
+CURRENCY = "USD"
+# RFC 9106's cost for a login: 19 MiB, two passes, one lane.
+PASSWORDS = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
+
+_CATALOGUE = Path(__file__).with_name("catalogue.toml")
+
+
+@dataclass(frozen=True)
+class DevSeed:
+    """`database_url` is the application role's; the rest is what the stack made up."""
+
+    database_url: str
+    admin_email: str
+    admin_password: str
+    server_name: str
+    server_host: str
+    server_ssh_port: int
+    server_host_key: str
+    server_http_address: str
+    server_public_ip: str
+    server_capacity: int
+
+
+async def seed_dev(seed: DevSeed) -> None:
+    """Tenant, catalogue, a super admin and one hosting server."""
+    db = Database(seed.database_url, pool_size=1)
+    try:
+        async with db.platform() as session:
+            await _add_missing(
+                session, Tenant, [{"id": MIGRAHOSTING, "name": "MigraHosting"}]
+            )
+            await seed_catalogue(session, MIGRAHOSTING)
+            admin = _user(
+                seed.admin_email, seed.admin_password, Role.SUPER_ADMIN, MIGRAHOSTING
+            )
+            await _add_missing(session, User, [admin])
+            await _put_server(session, seed)
+            await session.commit()
+    finally:
+        await db.close()
+
+
+async def seed_catalogue(session: Session, tenant_id: UUID) -> None:
+    """The products of `catalogue.toml`; one that is there keeps what it has."""
+    listed = tomllib.loads(_CATALOGUE.read_text())["product"]
+    await _add_missing(
+        session, Product, [_product(entry, tenant_id) for entry in listed]
+    )
+
+
+async def create_user(
+    url: str, *, email: str, role: str, tenant: str, password: str
+) -> None:
+    """Adds somebody who may log in, to the tenant of this name.
+
+    Raises `Invalid` (role or e-mail), `NotFound` (tenant), `Conflict` (is there).
+    """
+    if role not in list(Role):
+        raise Invalid("role", f"want one of {', '.join(Role)}")
+    db = Database(url, pool_size=1)
+    try:
+        async with db.platform() as session:
+            found = (
+                await session.exec(select(Tenant).where(Tenant.name == tenant))
+            ).one_or_none()
+            if found is None:
+                raise NotFound(f"there is no tenant {tenant}")
+            user = _user(email, password, Role(role), found.id)
+            if not await _add_missing(session, User, [user]):
+                raise Conflict(f"there is a user {user['email']} already")
+            await session.commit()
+    finally:
+        await db.close()
+
+
+def _user(email: str, password: str, role: Role, tenant_id: UUID) -> dict[str, Any]:
+    address = email_address(email, field="email")
+    return {
+        "tenant_id": tenant_id,
+        "email": address,
+        "name": address.partition("@")[0],
+        "password_hash": PASSWORDS.hash(password),
+        "roles": [str(role)],
+    }
+
+
+def _product(entry: dict[str, Any], tenant_id: UUID) -> dict[str, Any]:
+    return {
+        "tenant_id": tenant_id,
+        "code": entry["code"],
+        "sku": entry["sku"],
+        "name": entry["name"],
+        "type": entry["type"],
+        "billing_cycles": [
+            {"cycle": cycle, "price": to_cents(price), "currency": CURRENCY}
+            for cycle, price in entry["prices"].items()
+        ],
+        "attributes": entry.get("attributes", {}),
+        "delivers": entry.get("delivers", {}),
+        "status": "active",
+    }
+
+
+async def _put_server(session: Session, seed: DevSeed) -> None:
+    address = {
+        "ssh_host": seed.server_host,
+        "ssh_port": seed.server_ssh_port,
+        "host_key": seed.server_host_key,
+        "http_address": seed.server_http_address,
+        "public_ip": seed.server_public_ip,
+    }
+    server = {
+        "id": uuid4(),
+        "created_at": utc_now(),
+        "name": seed.server_name,
+        "role": "hosting",
+        "ssh_user": "root",
+        "capacity": seed.server_capacity,
+        "status": "online",
+        **address,
+    }
+    await session.exec(
+        insert(Server)
+        .values(server)
+        .on_conflict_do_update(index_elements=["name"], set_=address)
+    )
+
+
+async def _add_missing(
+    session: Session,
+    table: type[Tenant] | type[Product] | type[User],
+    rows: list[dict[str, Any]],
+) -> int:
+    """How many were added; one that breaks a unique key is there already."""
+    made = [{"id": uuid4(), "created_at": utc_now(), **row} for row in rows]
+    result = await session.exec(insert(table).values(made).on_conflict_do_nothing())
+    return int(result.rowcount)
