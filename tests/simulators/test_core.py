@@ -211,6 +211,7 @@ async def test_a_delayed_call_blocks_nobody_else(http: httpx.AsyncClient) -> Non
     began = time.monotonic()
 
     slow = asyncio.create_task(http.post("/apples/gala"))
+    await asyncio.sleep(0.05)
     await http.get("/apples/gala")
 
     assert time.monotonic() - began < 0.4
