@@ -12,7 +12,18 @@ from api import errors
 from api.auth.tokens import Signer
 from api.deps import Parts
 from api.edge import BodyLimit, Edge
-from api.mpanel import auth, health
+from api.mpanel import (
+    alerts,
+    auth,
+    backups,
+    customers,
+    health,
+    jobs,
+    orders,
+    products,
+    subscriptions,
+    websites,
+)
 from api.services import starting
 from api.settings import ApiSettings
 from models.database import Database
@@ -22,6 +33,14 @@ from workflows.engine.plugin import engine_plugin
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     health.router,
     auth.router,
+    products.router,
+    customers.router,
+    subscriptions.router,
+    orders.router,
+    jobs.router,
+    websites.router,
+    backups.router,
+    alerts.router,
 )
 
 

@@ -7,7 +7,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from starlette.exceptions import HTTPException
 
@@ -52,7 +52,7 @@ _AWAY: Final = (OperationalError, InterfaceError, PoolExhausted)
 
 def install(app: FastAPI) -> None:
     """What routes and services raise is answered in the words of the surface."""
-    for kind in (DomainError, RequestValidationError, HTTPException, *_AWAY):
+    for kind in (DomainError, RequestValidationError, HTTPException, DataError, *_AWAY):
         app.add_exception_handler(kind, _failed)
 
 
@@ -87,6 +87,9 @@ def _failure(error: Exception) -> Failure:
             code = _CODES.get(error.status_code, "ERROR")
             message = str(error.detail).rstrip(".")
             return Failure(error.status_code, code, message, {}, error.headers or {})
+        case DataError():
+            message = "a value holds what cannot be stored, like a NUL character"
+            return Failure(422, "VALIDATION_ERROR", message)
         case _:
             _log.warning("database_away", error=type(error).__name__)
             message = "the database is away for the moment; try again"

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Self, TypeVar
 from uuid import UUID
 
 from fastapi import Path, Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+
+from models.queries.slices import Slice, Window
 
 
 class CamelModel(BaseModel):
@@ -34,6 +36,11 @@ class Page(CamelModel, Generic[Item]):
     items: list[Item]
     total: int
 
+    @classmethod
+    def of(cls, rows: Slice[Any]) -> Self:
+        """Each row in the shape of the list."""
+        return cls.model_validate(rows)
+
 
 class Paging(CamelModel):
     """`page` counts from 1."""
@@ -42,9 +49,9 @@ class Paging(CamelModel):
     page_size: int = Field(default=20, ge=1, le=100)
 
     @property
-    def offset(self) -> int:
-        """Rows before the page."""
-        return (self.page - 1) * self.page_size
+    def window(self) -> Window:
+        """The rows of the page."""
+        return Window((self.page - 1) * self.page_size, self.page_size)
 
 
 Paged = Annotated[Paging, Query()]

@@ -13,6 +13,7 @@ from models.database import Session
 from models.errors import WrongState
 from models.jobs import Job
 from models.queries import jobs
+from models.queries.slices import Slice, Window, by_id, page
 from models.states import BackupStatus, JobKind, ServiceStatus
 from models.websites import Website
 
@@ -78,6 +79,21 @@ async def begin(session: Session, job: Job) -> Backup:
     if backup.status == BackupStatus.FAILED:
         backup.status, backup.sha256 = BackupStatus.RUNNING, ""
     return backup
+
+
+async def get(session: Session, backup_id: UUID) -> Backup:
+    """The backup. Raises `NotFound`."""
+    return await by_id(session, Backup, backup_id)
+
+
+async def find(session: Session, website_id: UUID, window: Window) -> Slice[Backup]:
+    """Those of a website, newest first."""
+    query = (
+        select(Backup)
+        .where(Backup.website_id == website_id)
+        .order_by(col(Backup.created_at).desc(), col(Backup.id))
+    )
+    return await page(session, query, window)
 
 
 async def of_job(session: Session, job_id: UUID) -> Backup | None:

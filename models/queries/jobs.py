@@ -10,7 +10,8 @@ from models.base import utc_now
 from models.database import Session
 from models.errors import Busy, NotFound
 from models.jobs import Decision, Job, JobStep
-from models.states import OPEN_JOBS, Act, DecisionStatus, JobStatus
+from models.queries.slices import Slice, Window, page
+from models.states import OPEN_JOBS, Act, DecisionStatus, JobKind, JobStatus
 
 ABORTS = (Act.ABORT_ITEM, Act.ABORT_ORDER)
 
@@ -68,6 +69,36 @@ async def steps(session: Session, job_id: UUID) -> Sequence[JobStep]:
             select(JobStep)
             .where(JobStep.job_id == job_id)
             .order_by(col(JobStep.created_at), col(JobStep.name))
+        )
+    ).all()
+
+
+async def find(
+    session: Session,
+    window: Window,
+    *,
+    statuses: Sequence[JobStatus] = (),
+    kind: JobKind | None = None,
+    subject_id: UUID | None = None,
+) -> Slice[Job]:
+    """Newest first."""
+    query = select(Job).order_by(col(Job.created_at).desc(), col(Job.id))
+    if statuses:
+        query = query.where(col(Job.status).in_(statuses))
+    if kind is not None:
+        query = query.where(Job.kind == kind)
+    if subject_id is not None:
+        query = query.where(Job.subject_id == subject_id)
+    return await page(session, query, window)
+
+
+async def decisions(session: Session, job_id: UUID) -> Sequence[Decision]:
+    """What was decided about the job, oldest first."""
+    return (
+        await session.exec(
+            select(Decision)
+            .where(Decision.job_id == job_id)
+            .order_by(col(Decision.created_at), col(Decision.id))
         )
     ).all()
 

@@ -1,0 +1,165 @@
+"""/api/jobs: what is under way, why it waits, and what was decided.
+
+/api/provisioning/tasks is a view of the same rows.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+
+from api.deps import Reader, Rows
+from api.schemas import ABOUT_ONE, SIGNED_IN, CamelModel, Id, Page, Paging, Timestamp
+from models.jobs import Job
+from models.queries import jobs
+from models.queries.slices import Slice
+from models.states import Act, DecisionStatus, JobKind, JobStatus, Reason, StepStatus
+
+router = APIRouter(tags=["jobs"])
+
+Word = Literal[
+    "pending", "running", "needs_attention", "completed", "failed", "cancelled"
+]
+WORDS: Final[Mapping[JobStatus, Word]] = {
+    JobStatus.WAITING: "pending",
+    JobStatus.PENDING: "pending",
+    JobStatus.RUNNING: "running",
+    JobStatus.NEEDS_ATTENTION: "needs_attention",
+    JobStatus.UNDOING: "running",
+    JobStatus.SUCCEEDED: "completed",
+    JobStatus.FAILED: "failed",
+    JobStatus.CANCELLED: "cancelled",
+}
+
+
+class JobOut(CamelModel):
+    """`status` is the contract's word, `state` ours. `step`, `reason` and `message`
+    say what a job that needs attention waits for."""
+
+    id: UUID
+    tenant_id: UUID
+    type: JobKind
+    status: Word
+    state: JobStatus
+    target_id: UUID
+    order_id: UUID | None
+    parent_id: UUID | None
+    generation: int
+    step: str | None
+    reason: Reason | None
+    message: str | None
+    created_at: Timestamp
+    updated_at: Timestamp
+    started_at: Timestamp | None
+    ended_at: Timestamp | None
+
+    @classmethod
+    def of(cls, job: Job) -> "JobOut":
+        """In the words of the contract."""
+        status = JobStatus(job.status)
+        return cls(
+            id=job.id,
+            tenant_id=job.tenant_id,
+            type=JobKind(job.kind),
+            status=WORDS[status],
+            state=status,
+            target_id=job.subject_id,
+            order_id=job.order_id,
+            parent_id=job.parent_id,
+            generation=job.generation,
+            step=job.step,
+            reason=Reason(job.reason) if job.reason else None,
+            message=job.message,
+            created_at=job.created_at,
+            updated_at=job.updated_at,
+            started_at=job.started_at,
+            ended_at=job.ended_at,
+        )
+
+
+class StepOut(CamelModel):
+    """One line of the timeline. `tries` counts every generation."""
+
+    name: str
+    status: StepStatus
+    tries: int
+    generation: int
+    started_at: Timestamp | None
+    ended_at: Timestamp | None
+    next_retry_at: Timestamp | None
+    code: str | None
+    message: str | None
+
+
+class DecisionOut(CamelModel):
+    """`verified` is false for a signal that nobody signed."""
+
+    id: UUID
+    act: Act
+    step: str | None
+    why: str
+    author: str
+    via: str
+    verified: bool
+    status: DecisionStatus
+    refused: str | None
+    created_at: Timestamp
+    delivered_at: Timestamp | None
+
+
+class JobPaging(Paging):
+    status: Word | None = None
+    type: JobKind | None = None
+    target_id: UUID | None = None
+
+
+JobQuery = Annotated[JobPaging, Query()]
+
+
+def page_of(found: Slice[Job]) -> Page[JobOut]:
+    """A page in the words of the contract."""
+    return Page[JobOut](
+        items=[JobOut.of(job) for job in found.items], total=found.total
+    )
+
+
+@router.get("/jobs", responses=SIGNED_IN)
+async def list_jobs(query: JobQuery, _: Reader, rows: Rows) -> Page[JobOut]:
+    """Jobs, newest first."""
+    found = await jobs.find(
+        rows,
+        query.window,
+        statuses=[status for status, word in WORDS.items() if word == query.status],
+        kind=query.type,
+        subject_id=query.target_id,
+    )
+    return page_of(found)
+
+
+@router.get("/provisioning/tasks", responses=SIGNED_IN)
+async def list_tasks(query: JobQuery, actor: Reader, rows: Rows) -> Page[JobOut]:
+    """The same as /api/jobs, under its older name."""
+    return await list_jobs(query, actor, rows)
+
+
+@router.get("/jobs/{id}", responses=ABOUT_ONE)
+async def get_job(job_id: Id, _: Reader, rows: Rows) -> JobOut:
+    """One job."""
+    return JobOut.of(await jobs.get(rows, job_id))
+
+
+@router.get("/jobs/{id}/steps", responses=ABOUT_ONE)
+async def list_steps(job_id: Id, _: Reader, rows: Rows) -> Page[StepOut]:
+    """The job's timeline, oldest first."""
+    await jobs.get(rows, job_id)
+    found = await jobs.steps(rows, job_id)
+    return Page[StepOut].of(Slice(found, len(found)))
+
+
+@router.get("/jobs/{id}/decisions", responses=ABOUT_ONE)
+async def list_decisions(job_id: Id, _: Reader, rows: Rows) -> Page[DecisionOut]:
+    """Who decided what about the job, oldest first."""
+    await jobs.get(rows, job_id)
+    found = await jobs.decisions(rows, job_id)
+    return Page[DecisionOut].of(Slice(found, len(found)))

@@ -1,0 +1,169 @@
+"""/api/orders."""
+
+from collections.abc import Mapping
+from typing import Final, Literal
+from uuid import UUID
+
+from fastapi import APIRouter
+
+from api.deps import Reader, Rows
+from api.mpanel.jobs import JobOut
+from api.schemas import ABOUT_ONE, CamelModel, Id, Timestamp
+from models.money import to_number
+from models.orders import OrderItem
+from models.queries import order_views
+from models.queries.order_views import OrderView
+from models.states import OrderStatus, RefundStatus
+
+router = APIRouter(prefix="/orders", tags=["orders"])
+
+Word = Literal[
+    "pending", "processing", "completed", "partially_fulfilled", "failed", "cancelled"
+]
+WORDS: Final[Mapping[OrderStatus, Word]] = {
+    OrderStatus.AWAITING_PAYMENT: "pending",
+    OrderStatus.FULFILLING: "processing",
+    OrderStatus.COMPLETED: "completed",
+    OrderStatus.PARTIALLY_FULFILLED: "partially_fulfilled",
+    OrderStatus.FAILED: "failed",
+    OrderStatus.CANCELLED: "cancelled",
+    OrderStatus.EXPIRED: "cancelled",
+}
+
+
+class AddonOut(CamelModel):
+    id: UUID
+    product_id: UUID
+    code: str
+    quantity: int = 1
+    amount: float
+    subscription_id: UUID | None
+    job_id: UUID | None
+
+    @classmethod
+    def of(cls, item: OrderItem) -> "AddonOut":
+        """A line that waits for another one."""
+        return cls(
+            id=item.id,
+            product_id=item.product_id,
+            code=item.code,
+            amount=to_number(item.amount),
+            subscription_id=item.subscription_id,
+            job_id=item.job_id,
+        )
+
+
+class ItemOut(AddonOut):
+    """A line, with the lines that need it."""
+
+    billing_cycle: str
+    addons: list[AddonOut]
+
+
+class PaymentOut(CamelModel):
+    """The payment that proves the order; no other order can claim it."""
+
+    stripe_payment_intent_id: str
+    amount: float
+    currency: str
+    claimed_at: Timestamp
+
+
+class RefundOut(CamelModel):
+    """`orderItemId` is null for what was left of the order."""
+
+    id: UUID
+    order_item_id: UUID | None
+    amount: float
+    currency: str
+    status: RefundStatus
+    stripe_refund_id: str | None
+    created_at: Timestamp
+
+
+class OrderOut(CamelModel):
+    """`status` is the contract's word, `state` ours."""
+
+    id: UUID
+    tenant_id: UUID
+    customer_id: UUID
+    source: str
+    status: Word
+    state: OrderStatus
+    items: list[ItemOut]
+    coupon_code: str = ""
+    total: float
+    currency: str
+    paid_by: PaymentOut | None
+    refunds: list[RefundOut]
+    jobs: list[JobOut]
+    created_at: Timestamp
+    completed_at: Timestamp | None
+
+    @classmethod
+    def of(cls, view: OrderView) -> "OrderOut":
+        """The order with all that hangs on it."""
+        order = view.order
+        return cls(
+            id=order.id,
+            tenant_id=order.tenant_id,
+            customer_id=order.customer_id,
+            source=order.source,
+            status=WORDS[OrderStatus(order.status)],
+            state=OrderStatus(order.status),
+            items=_items(view),
+            total=to_number(order.total),
+            currency=order.currency.upper(),
+            paid_by=_payment(view),
+            refunds=_refunds(view),
+            jobs=[JobOut.of(job) for job in view.jobs],
+            created_at=order.created_at,
+            completed_at=order.completed_at,
+        )
+
+
+def _items(view: OrderView) -> list[ItemOut]:
+    return [
+        ItemOut(
+            **AddonOut.of(item).model_dump(),
+            billing_cycle=item.billing_cycle,
+            addons=[
+                AddonOut.of(addon)
+                for addon in view.items
+                if addon.needs_item_id == item.id
+            ],
+        )
+        for item in view.items
+        if item.needs_item_id is None
+    ]
+
+
+def _payment(view: OrderView) -> PaymentOut | None:
+    claim = view.claim
+    return claim and PaymentOut(
+        stripe_payment_intent_id=claim.stripe_payment_intent_id,
+        amount=to_number(claim.amount),
+        currency=claim.currency.upper(),
+        claimed_at=claim.created_at,
+    )
+
+
+def _refunds(view: OrderView) -> list[RefundOut]:
+    return [
+        RefundOut(
+            id=refund.id,
+            order_item_id=refund.order_item_id,
+            amount=to_number(refund.amount),
+            currency=refund.currency.upper(),
+            status=RefundStatus(refund.status),
+            stripe_refund_id=refund.stripe_refund_id,
+            created_at=refund.created_at,
+        )
+        for refund in view.refunds
+    ]
+
+
+@router.get("/{id}", responses=ABOUT_ONE)
+async def get_order(order_id: Id, _: Reader, rows: Rows) -> OrderOut:
+    """One order: its lines, what paid for it, what was refunded, its jobs."""
+    return OrderOut.of(await order_views.get(rows, order_id))

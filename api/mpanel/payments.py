@@ -1,0 +1,1 @@
+"""Payments that nobody claimed: an operator makes the order, or the refund."""

@@ -1,0 +1,50 @@
+"""Stripe tells that something happened. It is kept here; the worker looks it up."""
+
+from fastapi import APIRouter, Request, Response
+from pydantic import Field
+
+from api.auth import signatures
+from api.deps import PlatformRows, Settings
+from api.schemas import CamelModel, failures
+from api.services import payments
+from api.webhooks.bodies import Text, parsed
+
+router = APIRouter(tags=["webhooks"])
+
+
+class ObjectIn(CamelModel):
+    # A few kinds of objects (a balance) have no id.
+    id: Text | None = None
+
+
+class DataIn(CamelModel):
+    object: ObjectIn
+
+
+class EventIn(CamelModel):
+    id: Text
+    type: Text
+    data: DataIn = Field(default=DataIn(object=ObjectIn()))
+
+
+@router.post(
+    "/payments/stripe/webhook",
+    status_code=200,
+    response_class=Response,
+    responses=failures(400, 401, 413),
+)
+async def stripe_event(
+    request: Request, session: PlatformRows, settings: Settings
+) -> Response:
+    """Keep a signed event of Stripe's, of any type, once. Answers with no body."""
+    raw = await request.body()
+    signatures.check_stripe(
+        settings.stripe_webhook_secret.get_secret_value(),
+        request.headers.get("stripe-signature"),
+        raw,
+    )
+    event = parsed(EventIn, raw)
+    await payments.keep_event(
+        session, event.id, type_=event.type, object_id=event.data.object.id or ""
+    )
+    return Response()

@@ -1,0 +1,51 @@
+"""Everything that is asked of websites."""
+
+from uuid import UUID
+
+from sqlmodel import col, or_, select
+
+from models.database import Session
+from models.queries.services import LIVING
+from models.queries.slices import Slice, Window, by_id, page
+from models.states import ServiceStatus
+from models.websites import Website
+
+
+async def get(session: Session, website_id: UUID, *, lock: bool = False) -> Website:
+    """The website. Raises `NotFound`."""
+    return await by_id(session, Website, website_id, lock=lock)
+
+
+async def find(
+    session: Session,
+    window: Window,
+    *,
+    customer_id: UUID | None = None,
+    status: ServiceStatus | None = None,
+) -> Slice[Website]:
+    """Newest first."""
+    query = select(Website).order_by(col(Website.created_at).desc(), col(Website.id))
+    if customer_id is not None:
+        query = query.where(Website.customer_id == customer_id)
+    if status is not None:
+        query = query.where(Website.status == status)
+    return await page(session, query, window)
+
+
+async def living(
+    session: Session, *, subscription_id: UUID, domain: str
+) -> Website | None:
+    """The website in use that the subscription has, or that has this domain."""
+    return (
+        await session.exec(
+            select(Website)
+            .where(
+                or_(
+                    col(Website.subscription_id) == subscription_id,
+                    col(Website.domain) == domain,
+                ),
+                col(Website.status).in_(LIVING),
+            )
+            .order_by(col(Website.created_at))
+        )
+    ).first()
