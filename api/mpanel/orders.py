@@ -140,7 +140,9 @@ def _items(view: OrderView) -> list[ItemOut]:
 
 def _payment(view: OrderView) -> PaymentOut | None:
     claim = view.claim
-    return claim and PaymentOut(
+    if claim is None:
+        return None
+    return PaymentOut(
         stripe_payment_intent_id=claim.stripe_payment_intent_id,
         amount=to_number(claim.amount),
         currency=claim.currency.upper(),
