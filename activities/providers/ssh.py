@@ -1,7 +1,8 @@
-"""SSH and SFTP to one server: one connection, opened when first needed.
+"""SSH and SFTP to one server.
 
-Every call has its own channel, so that one that hangs holds up no other. What went
-wrong is told as everywhere: refused for good, or perhaps happened.
+Each call has a connection to itself; a good one is kept for the next call, and one on
+which anything failed is cut. So a call that hangs holds up no other, and its end does
+not depend on the server's answer. What went wrong is told as everywhere:
 
     host key or client key refused, no permission, disk full   ProviderRejected
     network, time-out, dropped channel, unnamed SFTP failure   ProviderDown
@@ -19,8 +20,8 @@ import asyncssh
 from activities.errors import ProviderDown, ProviderError, ProviderRejected
 from activities.gate import Gate
 
-# OpenSSH allows ten sessions on a connection (MaxSessions).
-_CHANNELS = 8
+# sshd begins to refuse above ten logins at once (MaxStartups).
+_CONNECTIONS = 8
 _KEEPALIVE = 10
 _CHUNK = 1 << 20
 
@@ -33,36 +34,65 @@ class Finished:
     output: str
 
 
+class Deadline:
+    """Cuts a connection when nothing has happened on it for `timeout` seconds.
+
+    Not by cancelling: asyncssh then waits for the server's answer to its tidying up.
+    """
+
+    def __init__(self, connection: asyncssh.SSHClientConnection, timeout: float):
+        self.passed = False
+        self._connection, self._timeout = connection, timeout
+        self._timer = self._started()
+
+    def extend(self) -> None:
+        """Something arrived: the time counts from now."""
+        self._timer.cancel()
+        self._timer = self._started()
+
+    def over(self) -> None:
+        """The call ended in time."""
+        self._timer.cancel()
+
+    def _started(self) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_later(self._timeout, self._cut)
+
+    def _cut(self) -> None:
+        self.passed = True
+        self._connection.abort()
+
+
 @dataclass(frozen=True)
 class SftpSession:
-    """An open SFTP channel. Transfers say `progressed`, else time runs out."""
+    """An open SFTP channel. Long work says `progressed`, else its time runs out."""
 
     client: asyncssh.SFTPClient
-    deadline: asyncio.Timeout
-    timeout: float
+    deadline: Deadline
 
     async def chunks(self, path: str | bytes) -> AsyncIterator[bytes]:
         """The bytes of a file, a megabyte at a time."""
-        async with self.client.open(path, "rb", encoding=None) as file:
-            while chunk := await file.read(_CHUNK):
-                self.progressed()
-                yield bytes(chunk)  # type: ignore[arg-type]  # no encoding: bytes
+        file = await self.client.open(path, "rb", encoding=None)
+        while chunk := await file.read(_CHUNK):
+            self.progressed()
+            yield bytes(chunk)  # type: ignore[arg-type]  # no encoding: bytes
+        await file.close()
 
     async def write(self, path: str | bytes, source: AsyncIterable[bytes]) -> None:
         """A new file, or a new content for an old one, flushed to the disk."""
-        async with self.client.open(path, "wb", encoding=None) as file:
-            async for chunk in source:
-                await file.write(chunk)
-                self.progressed()
-            await file.fsync()
+        file = await self.client.open(path, "wb", encoding=None)
+        async for chunk in source:
+            await file.write(chunk)
+            self.progressed()
+        await file.fsync()
+        await file.close()
 
     def progressed(self) -> None:
-        """Something arrived: the time-out counts from now."""
-        self.deadline.reschedule(asyncio.get_running_loop().time() + self.timeout)
+        """The time-out counts from now."""
+        self.deadline.extend()
 
 
 class SshServer:
-    """One server with one pinned host key. Retries nothing; reconnects when asked."""
+    """One server with one pinned host key. Retries nothing."""
 
     def __init__(
         self,
@@ -77,96 +107,100 @@ class SshServer:
         timeout: float,
     ) -> None:
         self._provider, self._gate, self._timeout = provider, gate, timeout
-        self._address = (host, port)
-        self._username = username
+        self._host, self._port, self._username = host, port, username
         self._client_key = asyncssh.read_private_key(client_key)
         self._host_key = asyncssh.import_public_key(known_host_key)
-        self._connection: asyncssh.SSHClientConnection | None = None
-        self._connecting = asyncio.Lock()
-        self._channels = asyncio.Semaphore(_CHANNELS)
+        self._idle: list[asyncssh.SSHClientConnection] = []
+        self._slots = asyncio.Semaphore(_CONNECTIONS)
 
     async def run(self, *words: str) -> Finished:
         """Run one command; whatever its exit status is, it is an answer."""
         command = shlex.join(words)
-        async with self._call():
-            connection = await self._connected()
-            done = await connection.run(command, check=False, encoding="utf-8")
-        if done.exit_status is None or done.exit_status < 0:
-            raise ProviderDown(
-                self._provider, f"{words[0]} ended without a status", code="network"
-            )
-        output = f"{done.stdout or ''!s}\n{done.stderr or ''!s}"
-        return Finished(done.exit_status, output.strip())
+        async with self._call() as (connection, _):
+            done = await connection.run(command, stdin=asyncssh.DEVNULL)
+            if done.exit_status is None or done.exit_status < 0:
+                raise asyncssh.ConnectionLost("the command ended without a status")
+        output = [str(done.stdout or ""), str(done.stderr or "")]
+        return Finished(done.exit_status, "\n".join(output).strip())
 
     @asynccontextmanager
     async def sftp(self, *, disk: str) -> AsyncIterator[SftpSession]:
         """A channel for a few calls. `disk` is a path on the disk that is written."""
-        async with self._call() as deadline:
-            connection = await self._connected()
-            async with connection.start_sftp_client() as client:
-                try:
-                    yield SftpSession(client, deadline, self._timeout)
-                except asyncssh.SFTPFailure:
-                    # OpenSSH has no word for a full disk.
-                    if await _is_full(client, disk):
-                        raise asyncssh.SFTPNoSpaceOnFilesystem("disk full") from None
-                    raise
+        async with self._call() as (connection, deadline):
+            client = await connection.start_sftp_client()
+            try:
+                yield SftpSession(client, deadline)
+            except asyncssh.SFTPFailure:
+                # SFTP 3 has no word for a full disk.
+                if await _is_full(client, disk):
+                    raise asyncssh.SFTPNoSpaceOnFilesystem("disk full") from None
+                raise
+            client.exit()
+            await client.wait_closed()
 
     async def aclose(self) -> None:
-        """Close the connection; a later call opens a new one."""
-        if self._connection is not None:
-            self._connection.close()
-            await self._connection.wait_closed()
-            self._connection = None
+        """Close what is kept; a later call connects again."""
+        while self._idle:
+            connection = self._idle.pop()
+            connection.close()
+            await connection.wait_closed()
 
     @asynccontextmanager
-    async def _call(self) -> AsyncIterator[asyncio.Timeout]:
+    async def _call(
+        self,
+    ) -> AsyncIterator[tuple[asyncssh.SSHClientConnection, Deadline]]:
         await self._gate.enter()
+        async with self._slots:
+            connection = await self._connection()
+            deadline = Deadline(connection, self._timeout)
+            try:
+                yield connection, deadline
+            # `from None`: asyncssh's errors carry the command, with its password.
+            except (asyncssh.Error, OSError) as error:
+                connection.abort()
+                raise self._failure(error, late=deadline.passed) from None
+            except BaseException:
+                connection.abort()
+                raise
+            finally:
+                deadline.over()
+            self._idle.append(connection)
+
+    async def _connection(self) -> asyncssh.SSHClientConnection:
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.is_closed():
+                return connection
         try:
-            async with self._channels, asyncio.timeout(self._timeout) as deadline:
-                yield deadline
-        # `from None`: asyncssh's errors carry the command, which may hold a password.
+            return await asyncssh.connect(
+                self._host,
+                self._port,
+                username=self._username,
+                client_keys=[self._client_key],
+                known_hosts=([self._host_key], [], []),
+                preferred_auth="publickey",
+                agent_path=None,
+                config=None,
+                connect_timeout=self._timeout,
+                keepalive_interval=_KEEPALIVE,
+            )
         except (asyncssh.Error, OSError) as error:
             raise self._failure(error) from None
 
-    async def _connected(self) -> asyncssh.SSHClientConnection:
-        async with self._connecting:
-            if self._connection is None or self._connection.is_closed():
-                host, port = self._address
-                self._connection = await asyncssh.connect(
-                    host,
-                    port,
-                    username=self._username,
-                    client_keys=[self._client_key],
-                    known_hosts=([self._host_key], [], []),
-                    preferred_auth="publickey",
-                    agent_path=None,
-                    config=None,
-                    keepalive_interval=_KEEPALIVE,
-                )
-            return self._connection
-
-    def _failure(self, error: Exception) -> ProviderError:
+    def _failure(self, error: Exception, *, late: bool = False) -> ProviderError:
         for kind, code, text in _REFUSALS:
             if isinstance(error, kind):
                 return ProviderRejected(self._provider, text, code=code)
-        reason = getattr(error, "reason", "")
-        return ProviderDown(
-            self._provider, f"{type(error).__name__} {reason}", code="network"
-        )
+        text = f"{type(error).__name__} {getattr(error, 'reason', '')}"
+        if late:
+            text = f"no answer within {self._timeout:g} s"
+        return ProviderDown(self._provider, text, code="network")
 
 
+_NOT_THE_KEY = "the server does not have the known host key"
 _REFUSALS: Sequence[tuple[type[Exception], str, str]] = (
-    (
-        asyncssh.HostKeyNotVerifiable,
-        "host_key",
-        "the server's host key is not the known one",
-    ),
-    (
-        asyncssh.KeyExchangeFailed,
-        "host_key",
-        "the server has no host key of the known kind",
-    ),
+    (asyncssh.HostKeyNotVerifiable, "host_key", _NOT_THE_KEY),
+    (asyncssh.KeyExchangeFailed, "host_key", _NOT_THE_KEY),
     (asyncssh.PermissionDenied, "key_refused", "the server refuses our client key"),
     (asyncssh.SFTPNoSpaceOnFilesystem, "disk_full", "the disk is full"),
     (asyncssh.SFTPQuotaExceeded, "disk_full", "the disk quota is used up"),

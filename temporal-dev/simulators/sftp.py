@@ -16,6 +16,7 @@ import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import asyncssh
 
@@ -174,7 +175,7 @@ class TreeSftp(asyncssh.SFTPServer):
             raise asyncssh.SFTPBadMessage("\ufffd garbled") from None
         except Withheld as withheld:
             await asyncio.sleep(withheld.seconds)
-            self.channel.abort()
+            hang_up(self.channel)
             raise asyncssh.SFTPConnectionLost("withheld") from None
 
     async def _rename(self, call: Call, old: bytes, new: bytes) -> None:
@@ -221,6 +222,11 @@ class TreeSftp(asyncssh.SFTPServer):
     async def _digest(self, path: bytes) -> tuple[str, int]:
         local = Path(os.fsdecode(self.map_path(path)))
         return await asyncio.to_thread(_digest, local)
+
+
+def hang_up(channel: asyncssh.SSHServerChannel[Any]) -> None:
+    """Cut the whole connection, as a dead line or server does."""
+    channel.get_connection().abort()
 
 
 def _digest(path: Path) -> tuple[str, int]:

@@ -1,6 +1,7 @@
 """Each provider client runs against the simulator and against the real server."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,6 +116,13 @@ async def server(
         ):
             yield HostingTarget(port, f"127.0.0.1:{web}", home, keys, None)
         return
+    async with simulated_hosting(folder, keys) as target:
+        yield target
+
+
+@asynccontextmanager
+async def simulated_hosting(folder: Path, keys: Keys) -> AsyncIterator[HostingTarget]:
+    """The simulator alone, on the tree and with the ledger of that folder."""
     sim = hosting.build(
         {
             "port": 0,
@@ -193,13 +201,3 @@ async def store(vault: StoreTarget) -> AsyncIterator[BackupStore]:
     )
     yield client
     await client.aclose()
-
-
-@pytest.fixture
-def no_faults_left(
-    server: HostingTarget,
-) -> Iterator[None]:
-    """Scripts of one test never reach the next."""
-    yield
-    if server.sim is not None:
-        server.sim.store.set_faults([])

@@ -11,7 +11,7 @@ import pytest
 from activities.errors import ProviderDown, ProviderRejected
 from activities.gate import OpenGate
 from activities.providers.backup_store import BackupStore, Stored
-from tests.providers.conftest import StoreTarget
+from tests.providers.conftest import StoreTarget, make_keys
 
 
 @pytest.fixture
@@ -119,16 +119,12 @@ async def test_a_name_that_leads_elsewhere_is_refused(
 async def test_another_host_key_is_refused_for_good(
     vault: StoreTarget, tmp_path: Path
 ) -> None:
-    other = tmp_path / "other"
-    other.mkdir()
-    from tests.providers.conftest import make_keys
-
     client = BackupStore(
         "127.0.0.1",
         vault.ssh_port,
         username="root",
         client_key=vault.keys.client_key,
-        known_host_key=make_keys(other).host_line,
+        known_host_key=make_keys(tmp_path).host_line,
         root=vault.root,
         gate=OpenGate(),
     )

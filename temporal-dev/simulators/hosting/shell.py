@@ -7,6 +7,7 @@ import asyncssh
 
 from simulators.core import Call, Garbled, Refused, Simulator, Withheld
 from simulators.hosting.sites import Sites, no
+from simulators.sftp import hang_up
 
 _SITE = {"domainName", "siteUser", "siteUserPassword"}
 _REQUIRED = {
@@ -51,7 +52,7 @@ async def run(
             call.answer(0)
     except Refused as refused:
         if refused.status == 429 or refused.status >= 500:
-            process.channel.abort()
+            hang_up(process.channel)
             return
         process.stderr.write(f"{refused.message}\n")
         process.exit(1)
@@ -60,7 +61,7 @@ async def run(
         process.exit(0)
     except Withheld as withheld:
         await asyncio.sleep(withheld.seconds)
-        process.channel.abort()
+        hang_up(process.channel)
     else:
         process.stdout.write(f"{said}\n")
         process.exit(0)
