@@ -1,6 +1,5 @@
 """Stripe's events, and what an operator makes of a payment that nobody claimed."""
 
-from collections.abc import Sequence
 from uuid import UUID
 
 from temporalio.client import Client
@@ -25,13 +24,6 @@ async def keep_event(
     """Keeps that something happened to an object, once per event."""
     await payments.keep_event(session, event_id, type_=type_, object_id=object_id)
     await session.commit()
-
-
-async def unclaimed(
-    session: Session, *, status: UnclaimedStatus, offset: int, limit: int
-) -> tuple[Sequence[UnclaimedPayment], int]:
-    """One page and the total, oldest payment first."""
-    return await payments.unclaimed(session, status=status, offset=offset, limit=limit)
 
 
 async def order_for(

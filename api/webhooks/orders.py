@@ -6,10 +6,10 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Request
 
 from api.auth import signatures
+from api.bodies import Text, parsed
 from api.deps import PlatformRows, Settings, Temporal
 from api.schemas import CamelModel, failures
 from api.services import orders
-from api.webhooks.bodies import Text, parsed
 from models.base import utc_now
 from models.ordering import Line, OrderRequest, Placed, RepeatKey
 from models.states import JobKind, JobStatus, ServiceStatus

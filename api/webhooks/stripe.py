@@ -4,10 +4,10 @@ from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
 from api.auth import signatures
+from api.bodies import Text, parsed
 from api.deps import PlatformRows, Settings
 from api.schemas import CamelModel, failures
 from api.services import payments
-from api.webhooks.bodies import Text, parsed
 
 router = APIRouter(tags=["webhooks"])
 

@@ -1,4 +1,4 @@
-"""A signed body is read twice: as bytes for its signature, then as what it means."""
+"""What bodies are made of. A signed one is read as bytes first, then as a shape."""
 
 from typing import Annotated, TypeVar
 

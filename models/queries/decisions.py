@@ -1,0 +1,124 @@
+"""What operators decided about jobs, and what a decision touches at once."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import col, select
+
+from models.base import utc_now
+from models.database import Session
+from models.errors import Busy
+from models.jobs import Decision, Job, JobStep
+from models.orders import OrderItem
+from models.queries import jobs, services
+from models.states import (
+    OPEN_JOBS,
+    DecisionStatus,
+    JobStatus,
+    StepStatus,
+)
+
+_RESOLVE = text(
+    "update alerts set status = 'resolved', resolved_at = :now"
+    " where job_id = :job and status <> 'resolved'"
+)
+_WAKE = text("select pg_notify('mpanel', :what)")
+
+
+async def of_generation(session: Session, job: Job) -> Sequence[Decision]:
+    """What this run of the job was told or is to be told, oldest first."""
+    found = await session.exec(
+        select(Decision)
+        .where(
+            Decision.job_id == job.id,
+            Decision.generation == job.generation,
+            Decision.status != DecisionStatus.REFUSED,
+        )
+        .order_by(col(Decision.created_at))
+    )
+    return found.all()
+
+
+async def parked(session: Session, job: Job, step: str) -> bool:
+    """Whether this step of the job waits for a person."""
+    if step == job.step:
+        return True
+    found = await session.exec(
+        select(JobStep.id).where(
+            JobStep.job_id == job.id,
+            JobStep.name == step,
+            JobStep.generation == job.generation,
+            JobStep.status == StepStatus.PARKED,
+        )
+    )
+    return found.first() is not None
+
+
+async def take_back(session: Session, job: Job, decision: Decision) -> None:
+    """As `jobs.take_back`, and a line that had not begun fails its service.
+
+    Raises `Busy` if another job holds the service.
+    """
+    try:
+        async with session.begin_nested():
+            await jobs.take_back(session, job, decision)
+    except IntegrityError:
+        holder = await _holder(session, job)
+        raise Busy(
+            "another job is open for what this one delivered",
+            **({"job_id": str(holder.id), "status": holder.status} if holder else {}),
+        ) from None
+    if job.status == JobStatus.CANCELLED:
+        await services.fail_subject(session, job)
+
+
+async def take_back_needing(session: Session, job: Job, decision: Decision) -> None:
+    """Has every line undone that cannot be without the one this job delivers."""
+    line = (
+        await session.exec(select(OrderItem).where(OrderItem.job_id == job.id))
+    ).one_or_none()
+    if line is None:
+        return
+    needing = await session.exec(
+        select(Job)
+        .join(OrderItem, col(OrderItem.job_id) == col(Job.id))
+        .where(OrderItem.needs_item_id == line.id)
+        .order_by(col(Job.id))
+    )
+    for one in needing.all():
+        await take_back(session, one, decision)
+        await take_back_needing(session, one, decision)
+
+
+async def cancel(session: Session, job: Job) -> None:
+    """Ends a job that has not begun."""
+    job.status, job.ended_at = JobStatus.CANCELLED, utc_now()
+    job.updated_at = utc_now()
+    await services.fail_subject(session, job)
+    await resolve_alerts(session, job)
+
+
+async def resolve_alerts(session: Session, job: Job) -> None:
+    """What the job alerted about has been decided."""
+    connection = await session.connection()
+    await connection.execute(_RESOLVE, {"job": job.id, "now": utc_now()})
+
+
+async def wake(session: Session, *what: str) -> None:
+    """Tells the worker at the commit: `decide`, `start`."""
+    connection = await session.connection()
+    for one in what:
+        await connection.execute(_WAKE, {"what": one})
+
+
+async def _holder(session: Session, job: Job) -> Any:
+    found = await session.exec(
+        select(Job).where(
+            Job.subject_id == job.subject_id,
+            Job.exclusive,
+            col(Job.status).in_(OPEN_JOBS),
+        )
+    )
+    return found.first()
