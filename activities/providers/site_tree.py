@@ -56,9 +56,10 @@ class SiteTree:
 
     async def exists(self) -> bool:
         """Also between the two renames of the first switch."""
-        return any(
-            [await self._mode(path) is not None for path in (self.docroot, self._store)]
-        )
+        for path in (self.docroot, self._store):
+            if await self._mode(path) is not None:
+                return True
+        return False
 
     async def content(self) -> str:
         """The real folder of the site's own files, also while it is suspended."""
