@@ -20,12 +20,15 @@ from api.mpanel import (
     health,
     jobs,
     orders,
+    payments,
     products,
     subscriptions,
     websites,
 )
 from api.services import starting
 from api.settings import ApiSettings
+from api.webhooks import orders as order_webhook
+from api.webhooks import stripe as stripe_webhook
 from models.database import Database
 from models.vault import Vault
 from workflows.engine.plugin import engine_plugin
@@ -41,6 +44,9 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     websites.router,
     backups.router,
     alerts.router,
+    payments.router,
+    order_webhook.router,
+    stripe_webhook.router,
 )
 
 

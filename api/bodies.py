@@ -14,7 +14,6 @@ Text = Annotated[
         min_length=1,
         max_length=200,
         pattern=r"^[^\x00-\x1f\x7f]+$",
-        coerce_numbers_to_str=True,
     ),
 ]
 

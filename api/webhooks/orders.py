@@ -27,7 +27,7 @@ class OrderCreatedIn(CamelModel):
     customer_email: str
     items: list[ItemIn]
     stripe_customer_id: str | None = None
-    order_id: Text | None = None
+    order_id: Text | int | None = None
     stripe_checkout_session_id: str | None = None
     stripe_payment_intent_id: str | None = None
     domain: str | None = None
@@ -134,7 +134,7 @@ async def order_created(
         order,
         event_id=event_id,
         idempotency_key=idempotency_key,
-        order_id=body.order_id,
+        order_id=None if body.order_id is None else str(body.order_id),
     )
     placed = await orders.place(
         session, temporal, order, key=key, platform_domain=settings.platform_domain
