@@ -159,5 +159,8 @@ async def _add_missing(
 ) -> int:
     """How many were added; one that breaks a unique key is there already."""
     made = [{"id": uuid4(), "created_at": utc_now(), **row} for row in rows]
-    result = await session.exec(insert(table).values(made).on_conflict_do_nothing())
-    return int(result.rowcount)
+    connection = await session.connection()
+    added = await connection.execute(
+        insert(table).values(made).on_conflict_do_nothing()
+    )
+    return int(added.rowcount)
