@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 from argon2 import PasswordHasher
 from sqlalchemy.dialects.postgresql import insert
-from sqlmodel import select
+from sqlmodel import col, select
 
 from models.base import utc_now
 from models.database import Database, Session
@@ -161,6 +161,6 @@ async def _add_missing(
     made = [{"id": uuid4(), "created_at": utc_now(), **row} for row in rows]
     connection = await session.connection()
     added = await connection.execute(
-        insert(table).values(made).on_conflict_do_nothing()
+        insert(table).values(made).on_conflict_do_nothing().returning(col(table.id))
     )
-    return int(added.rowcount)
+    return len(added.all())
