@@ -1,4 +1,4 @@
-"""/api/jobs: what is under way, why it waits, and what was decided.
+"""/api/jobs: what is under way, and why it waits.
 
 /api/provisioning/tasks is a view of the same rows.
 """
@@ -14,7 +14,7 @@ from api.schemas import ABOUT_ONE, SIGNED_IN, CamelModel, Id, Page, Paging, Time
 from models.jobs import Job
 from models.queries import jobs
 from models.queries.slices import Slice
-from models.states import Act, DecisionStatus, JobKind, JobStatus, Reason, StepStatus
+from models.states import JobKind, JobStatus, Reason, StepStatus
 
 router = APIRouter(tags=["jobs"])
 
@@ -92,22 +92,6 @@ class StepOut(CamelModel):
     message: str | None
 
 
-class DecisionOut(CamelModel):
-    """`verified` is false for a signal that nobody signed."""
-
-    id: UUID
-    act: Act
-    step: str | None
-    why: str
-    author: str
-    via: str
-    verified: bool
-    status: DecisionStatus
-    refused: str | None
-    created_at: Timestamp
-    delivered_at: Timestamp | None
-
-
 class JobPaging(Paging):
     status: Word | None = None
     type: JobKind | None = None
@@ -155,11 +139,3 @@ async def list_steps(job_id: Id, _: Reader, rows: Rows) -> Page[StepOut]:
     await jobs.get(rows, job_id)
     found = await jobs.steps(rows, job_id)
     return Page[StepOut].of(Slice(found, len(found)))
-
-
-@router.get("/jobs/{id}/decisions", responses=ABOUT_ONE)
-async def list_decisions(job_id: Id, _: Reader, rows: Rows) -> Page[DecisionOut]:
-    """Who decided what about the job, oldest first."""
-    await jobs.get(rows, job_id)
-    found = await jobs.decisions(rows, job_id)
-    return Page[DecisionOut].of(Slice(found, len(found)))
