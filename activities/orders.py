@@ -13,7 +13,7 @@ from temporalio import activity
 from activities.calls import ItemPlan, StepCall
 from activities.errors import GiveUp, NotYet
 from activities.outbox import tell_customer, tell_webhook
-from activities.payment_proof import Due, judge
+from activities.payment_proof import WINDOW, Due, judge
 from activities.payments import Payment, Refund
 from activities.store import Store, finish
 from models.base import utc_now
@@ -135,14 +135,16 @@ class OrderActivities:
             hinted = await self._payments.session_payment(
                 order.stripe_checkout_session_id
             )
-        if hinted:
-            payment = await self._payments.payment(hinted)
-            return [payment] if payment else []
-        if order.stripe_customer_id is None:
-            return []
-        return await self._payments.payments_of(
-            order.stripe_customer_id, since=order.created_at - timedelta(hours=24)
-        )
+        found: dict[str, Payment] = {}
+        if hinted and (payment := await self._payments.payment(hinted)):
+            found[payment.id] = payment
+        if order.stripe_customer_id is not None:
+            since = order.created_at - WINDOW
+            for payment in await self._payments.payments_of(
+                order.stripe_customer_id, since=since
+            ):
+                found[payment.id] = payment
+        return list(found.values())
 
     async def _wait_or_expire(
         self, session: Session, order: Order, job: Job, missing: str | None

@@ -91,8 +91,9 @@ def code_hash(code: str) -> str:
 
 
 class JobStep(TenantRow, table=True):
-    """One line of the timeline. (`generation`, `scheduled_at`, `attempt`, `phase`)
-    orders the writes, so a late one never overwrites a newer."""
+    """One line of the timeline. (`generation`, `scheduled_at`, `tried_at`, `phase`)
+    orders the writes, so a late one never overwrites a newer. (Temporal's `attempt`
+    cannot: it begins anew when somebody retries by hand.)"""
 
     __tablename__ = "job_steps"
     __table_args__ = (Index("step_of_job", "job_id", "name", unique=True),)
@@ -102,7 +103,7 @@ class JobStep(TenantRow, table=True):
     status: StepStatus = word()
     generation: int
     scheduled_at: datetime = moment()
-    attempt: int
+    tried_at: datetime = moment()
     phase: int
     tries: int
     started_at: datetime | None = moment(default=None)

@@ -12,7 +12,6 @@ from workflows.registry import WORKFLOWS
 
 # Short, so that a cancellation and a dead worker are noticed within seconds.
 _BEAT = timedelta(seconds=1)
-_DRAIN = timedelta(seconds=20)
 _STICKY = timedelta(seconds=2)
 
 
@@ -23,8 +22,11 @@ def build(
     queues: Sequence[str],
     interceptor: Interceptor,
     rates: Mapping[str, float],
+    drain: float = 20.0,
 ) -> list[Worker]:
     """A worker for each queue. `rates`: steps per second of a queue, over all workers.
+
+    `drain`: seconds that running steps have to end when the process is told to stop.
 
     The converter and the sandbox come from the client's plugin.
     """
@@ -40,7 +42,7 @@ def build(
             max_heartbeat_throttle_interval=_BEAT,
             default_heartbeat_throttle_interval=_BEAT,
             sticky_queue_schedule_to_start_timeout=_STICKY,
-            graceful_shutdown_timeout=_DRAIN,
+            graceful_shutdown_timeout=timedelta(seconds=drain),
             # Eager steps would pass the rate limit by.
             disable_eager_activity_execution=queue in rates,
         )

@@ -37,7 +37,7 @@ class StepLine:
     status: StepStatus
     generation: int
     scheduled_at: datetime
-    attempt: int
+    tried_at: datetime
     phase: int
     tries: int
     started_at: datetime | None = None
@@ -47,9 +47,9 @@ class StepLine:
     message: str | None = None
 
     @property
-    def place(self) -> tuple[int, datetime, int, int]:
+    def place(self) -> tuple[int, datetime, datetime, int]:
         """Where it stands in the order of events."""
-        return (self.generation, self.scheduled_at, self.attempt, self.phase)
+        return (self.generation, self.scheduled_at, self.tried_at, self.phase)
 
 
 class ProgressWriter:
@@ -93,7 +93,7 @@ async def write(db: Database, lines: Iterable[StepLine]) -> None:
         [asdict(row) | {"id": uuid4(), "created_at": utc_now()} for row in rows]
     )
     new = statement.excluded
-    place = ("generation", "scheduled_at", "attempt", "phase")
+    place = ("generation", "scheduled_at", "tried_at", "phase")
     kept = ("tenant_id", "job_id", "name", "started_at")
     changed = {
         field: getattr(new, field)

@@ -202,7 +202,7 @@ def timeline(
                 status=status,
                 generation=job.generation,
                 scheduled_at=at,
-                attempt=attempt,
+                tried_at=began,
                 phase=0 if status is StepStatus.RUNNING else 1,
                 tries=attempt,
                 started_at=began,

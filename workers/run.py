@@ -5,11 +5,13 @@ import signal
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from functools import partial
 
 import structlog
 from temporalio.client import Client
 
 from models.database import Database
+from models.queries.backups import active_plans
 from workers.build import build
 from workers.gates import CHANNEL as GATES
 from workers.loops import Loop, listen
@@ -22,6 +24,7 @@ from workers.sweep import Sweep
 from workers.wiring import Wired, wire
 from workflows.engine.plugin import engine_plugin
 from workflows.queues import ALL, STORIES
+from workflows.schedules import BackupSchedules
 
 _log = structlog.get_logger(__name__)
 
@@ -50,8 +53,9 @@ async def main(settings: WorkerSettings, queues: Sequence[str] = ()) -> None:
         interceptor=steps,
         rates=settings.rates,
     )
-    loops = _loops(settings, client, db, wired) if STORIES in served else []
-    loops.append(Loop(GATES, 1.0, wired.gates.refresh))
+    loops = [Loop(GATES, 1.0, wired.gates.refresh)]
+    if STORIES in served:
+        loops = loops_of(settings, client, db, wired)[0]
     background = [
         asyncio.create_task(progress.run()),
         asyncio.create_task(listen(db.url, loops)),
@@ -85,15 +89,17 @@ async def connect(settings: WorkerSettings) -> Client:
             await asyncio.sleep(0.5)
 
 
-def _loops(
+def loops_of(
     settings: WorkerSettings, client: Client, db: Database, wired: Wired
-) -> list[Loop]:
+) -> tuple[list[Loop], Reconciler]:
+    """Every loop of a worker that tells stories."""
     sweep = Sweep(db, client)
     reconciler = Reconciler(
         db, client, every=timedelta(seconds=settings.reconcile_seconds)
     )
     watch = wired.stripe_watch
     return [
+        Loop(GATES, 1.0, wired.gates.refresh),
         Loop("start", 1.0, sweep.start_pending),
         Loop("decide", 1.0, sweep.deliver_decisions),
         Loop("outbox", 1.0, wired.relay.round),
@@ -103,4 +109,14 @@ def _loops(
         Loop("payments", settings.payments_seconds, watch.payments),
         Loop("reconcile", settings.reconcile_seconds / 4, reconciler.round),
         Loop("rechecks", 5.0, wired.rechecks.round),
-    ]
+        Loop("schedules", 3600.0, partial(restore_schedules, db, wired.schedules)),
+    ], reconciler
+
+
+async def restore_schedules(db: Database, schedules: BackupSchedules) -> None:
+    """Temporal may have lost its store: every active plan has its schedule again."""
+    async with db.platform() as session:
+        plans = await active_plans(session)
+    for plan in plans:
+        if plan.website_id is not None:
+            await schedules.put(plan.website_id, plan.tenant_id)

@@ -5,8 +5,9 @@ that it ended, it has, and an undo cannot overtake it.
 """
 
 import asyncio
-import contextlib
 import time
+from collections.abc import Awaitable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -25,6 +26,7 @@ from workers.trouble import NOT_YET, Account, Verdict, judge
 from workflows.engine.steps import UNDO
 
 _BEAT = 1.0
+_AT_ONCE = 0.05
 
 
 class StepInterceptor(Interceptor):
@@ -61,7 +63,7 @@ class StepInterceptor(Interceptor):
                 status=status,
                 generation=call.generation,
                 scheduled_at=info.scheduled_time,
-                attempt=info.attempt,
+                tried_at=info.started_time,
                 phase=0 if status is StepStatus.RUNNING else 1,
                 tries=account.tries,
                 started_at=info.started_time,
@@ -86,18 +88,21 @@ class _Around(ActivityInboundInterceptor):
         self._steps.note(call, account, StepStatus.RUNNING)
         beating = asyncio.create_task(_beat(account))
         began = time.monotonic()
+        ending = _Ending()
         try:
-            result = await _to_its_end(self.next.execute_activity(input))
-        except asyncio.CancelledError:
-            self._steps.note(call, account, StepStatus.CANCELLED)
-            raise
+            result = await ending.of(self.next.execute_activity(input))
         except Exception as error:  # noqa: BLE001 - every failure gets a verdict
+            if ending.wanted_by_the_run:
+                self._steps.note(call, account, StepStatus.CANCELLED)
+                raise asyncio.CancelledError from None
             verdict = judge(
                 error,
                 account=account,
                 elapsed=time.monotonic() - began,
                 patience=self._steps.patience_of(call),
             )
+            if ending.asked_for_now and verdict.delay is not None:
+                verdict = replace(verdict, delay=_AT_ONCE)
             # The next try, on whichever worker, goes on with this account.
             activity.heartbeat(account.tries, verdict.spent)
             self._note_failure(call, account, verdict)
@@ -132,16 +137,33 @@ def _account_so_far() -> Account:
     return Account(tries=activity.info().attempt)
 
 
-async def _to_its_end(step: Any) -> Any:
-    """Awaits the step; a cancellation waits until it has ended by itself."""
-    task = asyncio.ensure_future(step)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
+class _Ending:
+    """Lets a step end by itself, and knows who wanted it to end before."""
+
+    def __init__(self) -> None:
+        self._cancelled = False
+
+    async def of(self, step: Awaitable[Any]) -> Any:
+        """What the step returns or raises, however often it is cancelled."""
+        task = asyncio.ensure_future(step)
         while not task.done():
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await asyncio.shield(task)
-        raise
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError:
+                self._cancelled = True
+        return task.result()
+
+    @property
+    def wanted_by_the_run(self) -> bool:
+        """Its story was stopped; else it was a reset, a pause or a shutdown."""
+        why = activity.cancellation_details()
+        return self._cancelled and why is not None and why.cancel_requested
+
+    @property
+    def asked_for_now(self) -> bool:
+        """Somebody reset the step while it ran: it is to be tried again at once."""
+        why = activity.cancellation_details()
+        return self._cancelled and why is not None and why.reset
 
 
 async def _beat(account: Account) -> None:

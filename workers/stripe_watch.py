@@ -10,7 +10,6 @@ from typing import Protocol
 from uuid import UUID, uuid4
 
 import structlog
-from models.placing import place_repeat
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, or_, select
 from temporalio.api.common.v1 import WorkflowExecution
@@ -28,8 +27,10 @@ from models.database import Database, Session
 from models.inbox import StripeEventReceived
 from models.jobs import Job
 from models.money import to_decimal
+from models.ordering import OrderRequest, RepeatKey
 from models.orders import Order, OrderRepeat
 from models.payments import PaymentClaim, PaymentRefund, UnclaimedPayment
+from models.queries.orders import place
 from models.states import (
     JobKind,
     JobStatus,
@@ -43,6 +44,7 @@ from models.tenants import MIGRAHOSTING
 _log = structlog.get_logger(__name__)
 _PROVE = "prove_payment"
 _WAITING = (OrderStatus.AWAITING_PAYMENT, OrderStatus.EXPIRED)
+_WAKE_CALLS = 3
 _LOOK_BACK = timedelta(hours=2)
 _LOOK_FAR_BACK = timedelta(days=8)
 _FAR_LOOK_EVERY = timedelta(hours=1)
@@ -84,11 +86,17 @@ class StripeWatch:
             events = found.all()
         for event in events:
             payment = await self._payment_of(event)
-            if payment is not None and payment.status == "succeeded":
-                await self._wake(payment)
+            woken = (
+                payment is not None
+                and payment.status == "succeeded"
+                and await self._wake(payment)
+            )
             async with self._db.platform() as session:
                 row = await session.get_one(StripeEventReceived, event.id)
-                row.handled_at, row.attempts = utc_now(), row.attempts + 1
+                row.attempts += 1
+                # A step that was just asking may have missed it: wake it once more.
+                if not woken or row.attempts >= _WAKE_CALLS:
+                    row.handled_at = utc_now()
                 await session.commit()
 
     async def _payment_of(self, event: StripeEventReceived) -> Payment | None:
@@ -102,8 +110,8 @@ class StripeWatch:
             _log.warning("event_refused", event=event.event_id, code=error.code)
         return None
 
-    async def _wake(self, payment: Payment) -> None:
-        """The orders that this payment may prove ask again now."""
+    async def _wake(self, payment: Payment) -> bool:
+        """The orders that this payment may prove ask again now. False: none waits."""
         async with self._db.platform() as session:
             ours = [col(Order.stripe_customer_id) == payment.customer_id]
             if payment.order_reference:
@@ -119,10 +127,21 @@ class StripeWatch:
             )
             waiting = found.all()
         for order, job in waiting:
+            if payment.order_reference == str(order.id):
+                await self._hint(order, payment)
             if order.status == OrderStatus.EXPIRED:
                 await self._revive(order, job, payment)
             else:
-                await self._ask_now(job)
+                await self.ask_now(job)
+        return bool(waiting)
+
+    async def _hint(self, order: Order, payment: Payment) -> None:
+        """It names this order, whoever's it is at Stripe: there to be looked at."""
+        async with self._db.platform() as session:
+            row = await session.get_one(Order, order.id, with_for_update=True)
+            if row.stripe_payment_intent_id is None:
+                row.stripe_payment_intent_id = payment.id
+                await session.commit()
 
     async def _revive(self, order: Order, job: Job, payment: Payment) -> None:
         """An order that had expired is fulfilled after all, by a new run."""
@@ -139,7 +158,7 @@ class StripeWatch:
                 row.updated_at = utc_now()
                 await session.commit()
 
-    async def _ask_now(self, job: Job) -> None:
+    async def ask_now(self, job: Job) -> None:
         """Ends the back-off of the waiting step; not waiting is no error."""
         try:
             await self._client.workflow_service.reset_activity(
@@ -260,9 +279,14 @@ class StripeWatch:
         async with self._db.platform() as session:
             row = await session.get_one(OrderRepeat, repeat_id, with_for_update=True)
             if row.status == RepeatStatus.HELD:
-                row.order_id = await place_repeat(
-                    session, row, platform_domain=self._platform_domain
+                placed = await place(
+                    session,
+                    row.tenant_id,
+                    OrderRequest.from_json(row.request),
+                    key=RepeatKey(f"repeat:{row.id}"),
+                    platform_domain=self._platform_domain,
                 )
+                row.order_id = placed.order_id
                 row.status = RepeatStatus.ORDERED
                 await session.commit()
 

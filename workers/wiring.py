@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from urllib.parse import unquote, urlsplit
+from uuid import UUID
 
 from activities.backups import BackupActivities
 from temporalio.client import Client
@@ -71,6 +72,7 @@ class Wired:
     stripe_watch: StripeWatch
     rechecks: Rechecks
     stripe: StripeAccount
+    schedules: BackupSchedules
     closing: list[Callable[[], Any]]
 
     async def aclose(self) -> None:
@@ -131,8 +133,9 @@ def wire(settings: WorkerSettings, client: Client, db: Database) -> Wired:
         activities=_defined(orders, websites, dns, backups, jobs),
         relay=relay,
         stripe_watch=watch,
-        rechecks=Rechecks(db, _checks(db, panels, names, archives)),
+        rechecks=Rechecks(db, _checks(db, panels, names, archives, schedules)),
         stripe=stripe,
+        schedules=schedules,
         closing=[
             stripe.aclose,
             names.aclose,
@@ -181,7 +184,11 @@ def _mailer(settings: WorkerSettings, gates: AccountGates) -> Mailer:
 
 
 def _checks(
-    db: Database, panels: CloudPanels, names: PowerDns, archives: BackupStore
+    db: Database,
+    panels: CloudPanels,
+    names: PowerDns,
+    archives: BackupStore,
+    schedules: BackupSchedules,
 ) -> dict[tuple[str, str], Check]:
     async def panel_of(effect: Effect) -> CloudPanel:
         async with db.platform() as session:
@@ -214,7 +221,14 @@ def _checks(
     async def remove_archive(effect: Effect) -> None:
         await archives.delete(effect.facts["archive"])
 
+    async def schedule_exists(effect: Effect) -> bool:
+        return await schedules.exists(UUID(effect.facts["website_id"]))
+
+    async def remove_schedule(effect: Effect) -> None:
+        await schedules.remove(UUID(effect.facts["website_id"]))
+
     return {
+        ("temporal", "schedule"): Check(schedule_exists, remove_schedule),
         ("cloudpanel", "site"): Check(site_exists, remove_site),
         ("powerdns", "record"): Check(record_exists, remove_record),
         ("backup_store", "archive"): Check(archive_exists, remove_archive),

@@ -17,7 +17,6 @@ with workflow.unsafe.imports_passed_through():
 
 from models.states import JobStatus
 from workflows.engine import search
-from workflows.engine.group import Group
 from workflows.engine.job import JobWorkflow
 from workflows.engine.patience import TASK
 from workflows.engine.start import workflow_id
@@ -88,7 +87,7 @@ class FulfilOrder(JobWorkflow):
         delivered: dict[UUID, asyncio.Future[bool]] = {
             item.job_id: asyncio.Future() for item in items
         }
-        async with Group() as group:
+        async with self.group() as group:
             for item in items:
                 group.start(self._deliver_in_turn(item, delivered))
 

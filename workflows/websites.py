@@ -9,7 +9,6 @@ with workflow.unsafe.imports_passed_through():
     from activities.dns import DnsActivities
     from activities.websites import WebsiteActivities
 
-from workflows.engine.group import Group
 from workflows.engine.job import JobWorkflow
 from workflows.engine.steps import Step
 from workflows.queues import BACKUPS, HOSTING, POWERDNS, STORIES
@@ -106,7 +105,7 @@ class ProvisionWebsite(JobWorkflow):
 
     async def story(self) -> None:
         await self.step(PLACE_WEBSITE)
-        async with Group() as group:
+        async with self.group() as group:
             group.start(self._site())
             group.start(self.step(CREATE_RECORD))
         await self.step(GO_LIVE)
@@ -128,7 +127,7 @@ class DeleteWebsite(JobWorkflow):
 
     async def story(self) -> None:
         await self.step(BEGIN_REMOVAL)
-        async with Group() as group:
+        async with self.group() as group:
             group.start(self.step(STOP_BACKUPS))
             group.start(self.step(DELETE_RECORD))
             group.start(self.step(DELETE_SITE))

@@ -6,7 +6,7 @@ on its way.
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,9 +14,7 @@ from temporalio import workflow
 
 
 async def ended(task: "asyncio.Task[Any]") -> None:
-    """Cancels the task; returns when it has ended, however often we are cancelled."""
-    if not task.done():
-        task.cancel()
+    """Returns when the task has ended, however often we are cancelled."""
     while not task.done():
         try:
             await workflow.wait([task])
@@ -25,9 +23,13 @@ async def ended(task: "asyncio.Task[Any]") -> None:
 
 
 class Group:
-    """`async with Group() as group: group.start(self.step(A)); group.start(...)`."""
+    """`async with self.group() as group: group.start(self.step(A)); ...`.
 
-    def __init__(self) -> None:
+    `stop` cancels a task for good: a step that ends well all the same is the last.
+    """
+
+    def __init__(self, stop: Callable[["asyncio.Task[Any]"], None]) -> None:
+        self._stop = stop
         self._tasks: list[asyncio.Task[Any]] = []
 
     def start(self, step: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
@@ -45,15 +47,20 @@ class Group:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        try:
-            if error is None and self._tasks:
+        if isinstance(error, GeneratorExit):
+            return  # the worker drops the run from memory: nothing may be awaited
+        stopped: asyncio.CancelledError | None = None
+        if error is None and self._tasks:
+            try:
                 await workflow.wait(self._tasks, return_when=asyncio.FIRST_EXCEPTION)
-        finally:
-            for task in self._tasks:
-                if not task.done():
-                    task.cancel()
-            for task in self._tasks:
-                await ended(task)
+            except asyncio.CancelledError as cancelled:
+                stopped = cancelled
+        for task in self._tasks:
+            self._stop(task)
+        for task in self._tasks:
+            await ended(task)
+        if stopped is not None:
+            raise stopped
         if error is None:
             for task in self._tasks:
                 if not task.cancelled():

@@ -33,7 +33,7 @@ with workflow.unsafe.imports_passed_through():
 
 from models.states import Act, JobStatus, Reason
 from workflows.engine import search
-from workflows.engine.group import ended
+from workflows.engine.group import Group, ended
 from workflows.engine.patience import AGAIN, ALIVE, NOTE, NOTE_TIME
 from workflows.engine.steps import Step
 from workflows.queues import STORIES
@@ -60,6 +60,7 @@ class JobWorkflow:
             Decided(ref.abort, Act.ABORT_ITEM) if ref.abort else None
         )
         self._undoing = False
+        self._stopped: list[asyncio.Task[Any]] = []
         self._rounds: dict[str, int] = {}
         self._parked: dict[str, Failure] = {}
         self._decided: dict[str, Act] = {}
@@ -81,12 +82,17 @@ class JobWorkflow:
         """
         listening = asyncio.create_task(self._listen())
         telling = asyncio.create_task(story if self._abort is None else _nothing(story))
+        outside: asyncio.CancelledError | None = None
         try:
             await workflow.wait_condition(
                 lambda: telling.done() or self._abort is not None
             )
-        finally:
-            await ended(telling)
+        except asyncio.CancelledError as cancelled:
+            outside = cancelled
+        self._stop(telling)
+        await ended(telling)
+        if outside is not None:
+            raise outside
         if self._abort is None:
             telling.result()
             workflow.upsert_search_attributes(
@@ -95,6 +101,7 @@ class JobWorkflow:
         else:
             self._note("The job was aborted; it is being undone.")
             await self._unwind()
+        self._stop(listening)
         await ended(listening)
         await workflow.wait_condition(workflow.all_handlers_finished)
         if self._abort is not None:
@@ -103,6 +110,16 @@ class JobWorkflow:
                 type=JOB_ABORTED,
                 non_retryable=True,
             )
+
+    def group(self) -> Group:
+        """Steps side by side."""
+        return Group(self._stop)
+
+    def _stop(self, task: "asyncio.Task[Any]") -> None:
+        """Cancels the task, and remembers it: the SDK forgets a cancellation that an
+        activity outlived, and the story would go on."""
+        self._stopped.append(task)
+        task.cancel()
 
     async def step(self, step: Step, *, item: Any = None) -> Any:
         """Does the step, however long it takes and whoever must help.
@@ -142,9 +159,7 @@ class JobWorkflow:
                 return None
 
     async def _attempt(self, step: Step, key: str, item: Any) -> Any:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            # A step that ended well although it was cancelled; the story is over.
+        if asyncio.current_task() in self._stopped:
             raise asyncio.CancelledError
         round_ = self._rounds.get(key, 0) + 1
         return await workflow.execute_activity_method(

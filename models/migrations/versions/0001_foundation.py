@@ -68,14 +68,8 @@ def upgrade() -> None:
         "unclaimed_payments",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column(
-            "stripe_payment_intent_id",
-            sa.String(),
-            nullable=False,
-        ),
-        sa.Column(
-            "stripe_customer_id", sa.String(), nullable=True
-        ),
+        sa.Column("stripe_payment_intent_id", sa.String(), nullable=False),
+        sa.Column("stripe_customer_id", sa.String(), nullable=True),
         sa.Column("amount", sa.Integer(), nullable=False),
         sa.Column("currency", sa.String(), nullable=False),
         sa.Column("paid_at", sa.DateTime(timezone=True), nullable=False),
@@ -174,9 +168,7 @@ def upgrade() -> None:
         sa.Column("phone", sa.String(), nullable=False),
         sa.Column("address", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("status", sa.String(), nullable=False),
-        sa.Column(
-            "stripe_customer_id", sa.String(), nullable=True
-        ),
+        sa.Column("stripe_customer_id", sa.String(), nullable=True),
         sa.ForeignKeyConstraint(
             ["tenant_id"],
             ["tenants.id"],
@@ -242,7 +234,7 @@ def upgrade() -> None:
         sa.Column("status", sa.String(), nullable=False),
         sa.Column("generation", sa.Integer(), nullable=False),
         sa.Column("scheduled_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("tried_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("phase", sa.Integer(), nullable=False),
         sa.Column("tries", sa.Integer(), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
@@ -404,17 +396,11 @@ def upgrade() -> None:
         sa.Column("key", sa.String(), nullable=False),
         sa.Column("order_id", sa.Uuid(), nullable=True),
         sa.Column("order_item_id", sa.Uuid(), nullable=True),
-        sa.Column(
-            "stripe_payment_intent_id",
-            sa.String(),
-            nullable=False,
-        ),
+        sa.Column("stripe_payment_intent_id", sa.String(), nullable=False),
         sa.Column("amount", sa.Integer(), nullable=False),
         sa.Column("currency", sa.String(), nullable=False),
         sa.Column("status", sa.String(), nullable=False),
-        sa.Column(
-            "stripe_refund_id", sa.String(), nullable=True
-        ),
+        sa.Column("stripe_refund_id", sa.String(), nullable=True),
         sa.ForeignKeyConstraint(
             ["tenant_id"],
             ["tenants.id"],
@@ -594,19 +580,9 @@ def upgrade() -> None:
         sa.Column("status", sa.String(), nullable=False),
         sa.Column("total", sa.Integer(), nullable=False),
         sa.Column("currency", sa.String(), nullable=False),
-        sa.Column(
-            "stripe_customer_id", sa.String(), nullable=True
-        ),
-        sa.Column(
-            "stripe_payment_intent_id",
-            sa.String(),
-            nullable=True,
-        ),
-        sa.Column(
-            "stripe_checkout_session_id",
-            sa.String(),
-            nullable=True,
-        ),
+        sa.Column("stripe_customer_id", sa.String(), nullable=True),
+        sa.Column("stripe_payment_intent_id", sa.String(), nullable=True),
+        sa.Column("stripe_checkout_session_id", sa.String(), nullable=True),
         sa.Column("completed_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(
             ["customer_id"],
@@ -749,11 +725,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("tenant_id", sa.Uuid(), nullable=False),
-        sa.Column(
-            "stripe_payment_intent_id",
-            sa.String(),
-            nullable=False,
-        ),
+        sa.Column("stripe_payment_intent_id", sa.String(), nullable=False),
         sa.Column("order_id", sa.Uuid(), nullable=False),
         sa.Column("amount", sa.Integer(), nullable=False),
         sa.Column("currency", sa.String(), nullable=False),

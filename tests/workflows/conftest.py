@@ -1,0 +1,50 @@
+"""One Temporal and one set of simulators for all workflow tests."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from temporalio.testing import WorkflowEnvironment
+
+from models.database import Database
+from tests.world import Providers, World, providers, world
+from workers.dev.temporal import program
+from workflows.engine import search
+
+
+@pytest.fixture(scope="session")
+async def temporal() -> AsyncIterator[WorkflowEnvironment]:
+    """A real server, in memory."""
+    async with await WorkflowEnvironment.start_local(
+        dev_server_existing_path=program(),
+        dev_server_log_level="error",
+        search_attributes=list(search.KEYS),
+        dev_server_extra_args=[
+            "--dynamic-config-value",
+            "history.transferProcessorMaxPollRPS=1000",
+            "--dynamic-config-value",
+            "system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute=2",
+            "--dynamic-config-value",
+            "system.forceSearchAttributesCacheRefreshOnRead=true",
+        ],
+    ) as environment:
+        yield environment
+
+
+@pytest.fixture(scope="session")
+async def simulators(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[Providers]:
+    async with providers(tmp_path_factory.mktemp("providers")) as made:
+        yield made
+
+
+@pytest.fixture
+async def here(
+    simulators: Providers, db: Database, temporal: WorkflowEnvironment
+) -> AsyncIterator[World]:
+    """A world whose steps give up after a second of trouble."""
+    target = temporal.client.service_client.config.target_host
+    async with world(
+        simulators, db, target, patience_seconds=1.0, undo_patience_seconds=0.5
+    ) as made:
+        yield made

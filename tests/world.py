@@ -1,0 +1,388 @@
+"""A small world for tests: real PostgreSQL, real Temporal, a real worker in this
+process, and simulators that speak the providers' protocols."""
+
+import asyncio
+import base64
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+import asyncssh
+import httpx
+from pydantic import SecretStr
+from simulators import backup_store, hosting, mail, powerdns
+from simulators import stripe as stripe_simulator
+from simulators.core import Simulator
+from sqlmodel import select
+from temporalio.client import Client
+
+from activities.calls import JobRef
+from models.database import Database
+from models.jobs import Job
+from models.ordering import Line, OrderRequest, RepeatKey
+from models.orders import Order
+from models.queries.orders import place
+from models.seed import seed_catalogue
+from models.servers import Server
+from models.states import OPEN_JOBS, JobKind, JobStatus
+from models.tenants import MIGRAHOSTING
+from models.websites import Website
+from workers.build import build
+from workers.loops import Loop, listen
+from workers.progress import ProgressWriter
+from workers.reconcile import Reconciler
+from workers.run import loops_of
+from workers.settings import WorkerSettings
+from workers.steps import StepInterceptor
+from workers.wiring import Wired, wire
+from workflows.engine.plugin import engine_plugin
+from workflows.queues import ALL
+
+T = TypeVar("T")
+STRIPE_KEY = "sk_test_simulated1234"
+POWERDNS_KEY = "powerdns-test-key"
+DOMAIN = "sites.example.net"
+VAULT_KEY = f"v1:{base64.b64encode(bytes(range(32))).decode()}"
+GROWTH = (("wp_growth", "hosting"), ("daily_backups_30d", "addon"))
+
+
+@dataclass
+class Providers:
+    """All simulators, and keys that open them."""
+
+    stripe: Simulator
+    powerdns: Any
+    hosting: Any
+    backup_store: Any
+    mail: Any
+    folder: Path
+
+    @property
+    def all(self) -> Sequence[Simulator]:
+        return (self.stripe, self.powerdns, self.hosting, self.backup_store, self.mail)
+
+    def __getitem__(self, name: str) -> Simulator:
+        return {one.name: one for one in self.all}[name]
+
+
+def _keys(folder: Path, name: str) -> tuple[Path, str]:
+    path = folder / name
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    key.write_private_key(path)
+    path.chmod(0o600)
+    return path, key.export_public_key().decode().strip()
+
+
+@contextlib.asynccontextmanager
+async def providers(folder: Path) -> AsyncIterator[Providers]:
+    """Every simulator on free ports, in this process."""
+    hosting_key, _ = _keys(folder, "hosting_host_key")
+    store_key, _ = _keys(folder, "store_host_key")
+    _, client_line = _keys(folder, "client_key")
+    allowed = folder / "authorized_keys"
+    allowed.write_text(client_line + "\n")
+    ssh = {"ssh_port": 0, "authorized_keys": str(allowed)}
+    made = Providers(
+        stripe=stripe_simulator.build({"port": 0, "api_key": STRIPE_KEY}, folder),
+        powerdns=powerdns.build(
+            {"port": 0, "dns_port": 0, "api_key": POWERDNS_KEY}, folder
+        ),
+        hosting=hosting.build(
+            {"port": 0, "http_port": 0, "host_key": str(hosting_key), **ssh}, folder
+        ),
+        backup_store=backup_store.build(
+            {"port": 0, "host_key": str(store_key), **ssh}, folder
+        ),
+        mail=mail.build({"port": 0, "smtp_port": 0}, folder),
+        folder=folder,
+    )
+    for simulator in made.all:
+        await simulator.start()
+    yield made
+    for simulator in made.all:
+        await simulator.stop()
+
+
+def settings_for(made: Providers, database_url: str, **changed: Any) -> WorkerSettings:
+    """What a worker in this world reads."""
+    return WorkerSettings(
+        **{
+            "database_url": SecretStr(database_url),
+            "encryption_keys": SecretStr(VAULT_KEY),
+            "platform_domain": DOMAIN,
+            "public_url": "http://panel.example.net",
+            "stripe_api_key": SecretStr(STRIPE_KEY),
+            "stripe_api_base": made.stripe.url,
+            "powerdns_url": made.powerdns.url,
+            "powerdns_api_key": SecretStr(POWERDNS_KEY),
+            "powerdns_dns_address": f"127.0.0.1:{made.powerdns.dns.port}",
+            "hosting_ssh_key_file": made.folder / "client_key",
+            "backup_store_url": f"sftp://backup@127.0.0.1:{made.backup_store.ssh.port}"
+            "/backups",
+            "backup_store_host_key": _public(made.folder / "store_host_key"),
+            "smtp_url": SecretStr(f"smtp://127.0.0.1:{made.mail.smtp_port}"),
+            "mail_from": "panel@example.net",
+            "operator_email": "operator@example.net",
+            "reconcile_seconds": 2.0,
+            "payments_seconds": 2.0,
+        }
+        | changed
+    )
+
+
+def _public(private: Path) -> str:
+    key = asyncssh.read_private_key(private)
+    return key.export_public_key().decode().strip()
+
+
+@dataclass
+class World:
+    """One worker, its database, and what tests ask of them."""
+
+    db: Database
+    client: Client
+    providers: Providers
+    settings: WorkerSettings
+    wired: Wired
+    http: httpx.AsyncClient
+    reconciler: Reconciler
+    queue_suffix: str = ""
+    _stops: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+
+    async def pay(
+        self, amount: int, *, customer: str | None = None, **more: Any
+    ) -> dict[str, Any]:
+        """A payment at the Stripe simulator; gives customer and payment intent."""
+        body = {"amount": amount, "currency": "usd", "email": "ada@example.com", **more}
+        if customer:
+            body["customer"] = customer
+        return await self.control("stripe", "POST", "payments", json=body)
+
+    async def control(
+        self, provider: str, method: str, path: str, **kwargs: Any
+    ) -> Any:
+        """A control call to a simulator."""
+        url = f"{self.providers[provider].url}/_simulator/{path}"
+        answer = await self.http.request(method, url, **kwargs)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+    async def fault(self, provider: str, *scripts: Mapping[str, Any]) -> None:
+        """Sets the fault scripts of one provider."""
+        await self.control(provider, "PUT", "faults", json=list(scripts))
+
+    async def effects(self, provider: str) -> list[tuple[str, str]]:
+        """(effect, key) of everything that happened there, in order."""
+        ledger = await self.control(provider, "GET", "ledger")
+        return [(one["effect"], one["key"]) for one in ledger["effects"]]
+
+    async def calls(self, provider: str) -> list[dict[str, Any]]:
+        """Every call that was made there."""
+        ledger = await self.control(provider, "GET", "ledger")
+        return list(ledger["calls"])
+
+    async def sites(self) -> set[str]:
+        """The domains that live on the hosting server now."""
+        ledger = await self.control("hosting", "GET", "ledger")
+        return {one["domain"] for one in ledger["objects"].get("site", [])}
+
+    async def order(
+        self,
+        *items: tuple[str, str],
+        customer: str | None,
+        email: str = "ada@example.com",
+        key: str | None = None,
+        tenant_id: UUID = MIGRAHOSTING,
+        **more: Any,
+    ) -> Order:
+        """Places an order as the webhook does, and wakes the sweep."""
+        request = OrderRequest(
+            source="test",
+            email=email,
+            lines=tuple(Line(code, kind) for code, kind in items or GROWTH),
+            stripe_customer_id=customer,
+            **more,
+        )
+        async with self.db.platform() as session:
+            placed = await place(
+                session,
+                tenant_id,
+                request,
+                key=RepeatKey(key) if key else None,
+                platform_domain=DOMAIN,
+            )
+            await session.commit()
+            return await session.get_one(Order, placed.order_id)
+
+    async def job_of(self, order: Order) -> Job:
+        """The order's root job."""
+        async with self.db.platform() as session:
+            return (
+                await session.exec(
+                    select(Job).where(
+                        Job.subject_id == order.id, Job.kind == JobKind.FULFIL_ORDER
+                    )
+                )
+            ).one()
+
+    async def jobs(self, order: Order) -> dict[str, Job]:
+        """All jobs of an order by kind; the root is `fulfil_order`."""
+        async with self.db.platform() as session:
+            found = (
+                await session.exec(select(Job).where(Job.order_id == order.id))
+            ).all()
+        return {str(job.kind): job for job in found}
+
+    async def read(self, table: type[T], id: Any) -> T:
+        """A fresh row."""
+        async with self.db.platform() as session:
+            return await session.get_one(table, id)
+
+    async def ended(self, job: Job, *, within: float = 30) -> Job:
+        """The job when it is no longer open."""
+        return await self.until(
+            lambda: self.read(Job, job.id),
+            lambda one: one.status not in OPEN_JOBS,
+            within=within,
+        )
+
+    async def parked(self, job: Job, *, within: float = 30) -> Job:
+        """The job when it needs attention."""
+        return await self.until(
+            lambda: self.read(Job, job.id),
+            lambda one: one.status == JobStatus.NEEDS_ATTENTION,
+            within=within,
+        )
+
+    async def until(
+        self,
+        read: Callable[[], Awaitable[T]],
+        holds: Callable[[T], bool],
+        *,
+        within: float = 30,
+    ) -> T:
+        """What was read when it holds; AssertionError tells the last state."""
+        deadline = time.monotonic() + within
+        while not holds(state := await read()):
+            assert time.monotonic() < deadline, f"still {state!r} after {within} s"
+            await asyncio.sleep(0.05)
+        return state
+
+    async def website_of(self, order: Order) -> Website:
+        """The website of the order's first hosting line."""
+        job = (await self.jobs(order))[JobKind.WEBSITE_PROVISION]
+        return await self.read(Website, job.subject_id)
+
+    async def page(self, domain: str) -> httpx.Response:
+        """What a visitor of the domain sees."""
+        return await self.http.get(
+            f"http://127.0.0.1:{self.providers.hosting.web.port}/",
+            headers={"Host": domain},
+        )
+
+    async def reset(self) -> None:
+        """Ends this test's runs and forgets what the simulators did."""
+        async with self.db.platform() as session:
+            open_jobs = (
+                await session.exec(select(Job).where(Job.started_generation > 0))
+            ).all()
+        for job in open_jobs:
+            handle = self.client.get_workflow_handle(job.workflow_id)
+            with contextlib.suppress(Exception):
+                await handle.terminate("end of the test")
+
+
+async def _serve(
+    world: World,
+    stop: asyncio.Event,
+    interceptors: StepInterceptor,
+    progress: ProgressWriter | None,
+    loops: list[Loop],
+) -> None:
+    workers = build(
+        world.client,
+        world.wired.activities,
+        queues=ALL,
+        interceptor=interceptors,
+        rates={},
+        drain=0.5,
+    )
+    background = [
+        asyncio.create_task(listen(world.db.url, loops)),
+        *(asyncio.create_task(one.run()) for one in loops),
+    ]
+    if progress is not None:
+        background.append(asyncio.create_task(progress.run()))
+    async with contextlib.AsyncExitStack() as running:
+        for worker in workers:
+            await running.enter_async_context(worker)
+        await stop.wait()
+    for task in background:
+        task.cancel()
+    await asyncio.gather(*background, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def world(
+    made: Providers,
+    db: Database,
+    target: str,
+    *,
+    namespace: str = "default",
+    progress_lost: bool = False,
+    **changed: Any,
+) -> AsyncIterator[World]:
+    """A world with its worker at work. `changed`: settings that differ."""
+    settings = settings_for(made, db.url, **changed)
+    client = await Client.connect(
+        target, namespace=namespace, plugins=[engine_plugin()]
+    )
+    wired = wire(settings, client, db)
+    await _server_row(db, made)
+    async with httpx.AsyncClient(trust_env=False) as http:
+        for simulator in made.all:
+            await http.post(f"{simulator.url}/_simulator/reset")
+        progress = ProgressWriter(db)
+        steps = StepInterceptor(
+            progress,
+            patience=settings.patience_seconds,
+            undo_patience=settings.undo_patience_seconds,
+        )
+        loops, reconciler = loops_of(settings, client, db, wired)
+        it = World(db, client, made, settings, wired, http, reconciler)
+        stop = asyncio.Event()
+        serving = asyncio.create_task(
+            _serve(it, stop, steps, None if progress_lost else progress, loops)
+        )
+        try:
+            yield it
+        finally:
+            await it.reset()
+            stop.set()
+            await serving
+    for close in wired.closing:
+        await close()
+
+
+async def _server_row(db: Database, made: Providers) -> None:
+    async with db.platform() as session:
+        await seed_catalogue(session, MIGRAHOSTING)
+        session.add(
+            Server(
+                name="srv1",
+                ssh_host="127.0.0.1",
+                ssh_port=made.hosting.ssh.port,
+                host_key=_public(made.folder / "hosting_host_key"),
+                http_address=f"127.0.0.1:{made.hosting.web.port}",
+                public_ip="192.0.2.10",
+                capacity=1000,
+            )
+        )
+        await session.commit()
+
+
+__all__ = ["GROWTH", "JobRef", "Providers", "World", "providers", "world"]
