@@ -27,6 +27,13 @@ LISTS = (
     "/api/provisioning/tasks",
     "/api/alerts",
 )
+# A good body for each of these calls.
+WORDS = {
+    "backupId": "00000000-0000-4000-8000-000000000009",
+    "reason": "because",
+    "act": "skip",
+    "scope": "item",
+}
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,12 @@ async def test_foreign_and_unknown_ids_give_the_very_same_404(
     assert len(calls) > 15
 
     for method, path, foreign in calls:
-        body = {"backupId": str(uuid4()), "reason": "because", "act": "skip"}
+        body = {
+            "backupId": str(uuid4()),
+            "reason": "no",
+            "act": "skip",
+            "scope": "item",
+        }
         sent = None if method == "GET" else body
         unknown = str(uuid4())
         answers: list[httpx.Response] = [
