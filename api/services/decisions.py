@@ -211,7 +211,7 @@ async def _recorded(
         if other.status != DecisionStatus.RECORDED and not begins:
             continue
         same = (other.act, other.correction) == (wish.act, dict(wish.correction))
-        if same and (wish.step is None or wish.step == other.step):
+        if same and (step == other.step or (begins and wish.step is None)):
             return other
         if other.act in ABORTS or other.step == step:
             raise Conflict(

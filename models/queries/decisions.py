@@ -1,7 +1,7 @@
 """What operators decided about jobs, and what a decision touches at once."""
 
 from collections.abc import Sequence
-from typing import Any
+from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
@@ -61,11 +61,12 @@ async def take_back(session: Session, job: Job, decision: Decision) -> None:
 
     Raises `Busy` if another job holds the service.
     """
+    subject_id = job.subject_id
     try:
         async with session.begin_nested():
             await jobs.take_back(session, job, decision)
     except IntegrityError:
-        holder = await _holder(session, job)
+        holder = await _holder(session, subject_id)
         raise Busy(
             "another job is open for what this one delivered",
             **({"job_id": str(holder.id), "status": holder.status} if holder else {}),
@@ -113,10 +114,10 @@ async def wake(session: Session, *what: str) -> None:
         await connection.execute(_WAKE, {"what": one})
 
 
-async def _holder(session: Session, job: Job) -> Any:
+async def _holder(session: Session, subject_id: UUID) -> Job | None:
     found = await session.exec(
         select(Job).where(
-            Job.subject_id == job.subject_id,
+            Job.subject_id == subject_id,
             Job.exclusive,
             col(Job.status).in_(OPEN_JOBS),
         )
