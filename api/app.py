@@ -12,6 +12,7 @@ from api import errors
 from api.auth.tokens import Signer
 from api.deps import Parts
 from api.edge import BodyLimit, Edge
+from api.limits import Guesses
 from api.mpanel import (
     alerts,
     auth,
@@ -70,6 +71,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
                 **address, lazy=True, plugins=[engine_plugin()]
             ),
             signer=Signer(settings.secret_key.get_secret_value()),
+            guesses=Guesses(10, per=60.0),
         )
         yield
         await starting.settled()

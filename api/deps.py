@@ -10,6 +10,7 @@ from temporalio.client import Client
 
 from api.auth.actor import Actor
 from api.auth.tokens import Signer
+from api.limits import Guesses
 from api.settings import ApiSettings
 from models.database import Database, Session
 from models.errors import Denied, Unauthenticated
@@ -27,6 +28,7 @@ class Parts:
     vault: Vault
     temporal: Client
     signer: Signer
+    guesses: Guesses
 
 
 def parts(request: Request) -> Parts:

@@ -5,10 +5,14 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 from fastapi import FastAPI
+from pydantic import SecretStr
 
+from api.app import create_app
 from api.edge import BODY_LIMIT
+from api.settings import ApiSettings
 from models.users import Role
-from tests.api.conftest import LogIn
+from tests.api.conftest import LogIn, client_of
+from tests.conftest import free_port
 
 LOGIN = "/api/auth/login"
 SECRET = "hunter2-hunter2"
@@ -121,6 +125,20 @@ async def test_our_own_fault_tells_the_request_id_and_nothing_else(
     logged = capsys.readouterr()
     assert response.headers["x-request-id"] in logged.out
     assert SECRET not in logged.out + logged.err
+
+
+async def test_without_its_database_it_says_come_back(settings: ApiSettings) -> None:
+    nowhere = f"postgresql://mpanel_app:{SECRET}@127.0.0.1:{free_port()}/mpanel"
+    away = create_app(settings.model_copy(update={"database_url": SecretStr(nowhere)}))
+
+    async with away.router.lifespan_context(away), client_of(away) as client:
+        body = {"email": "a@example.com", "password": "x"}
+        response = await client.post(LOGIN, json=body)
+
+        error(response, 503, "UNAVAILABLE")
+        assert response.headers["retry-after"] == "1"
+        assert SECRET not in response.text
+        assert (await client.get("/api/health")).status_code == 200
 
 
 async def test_every_call_documents_how_it_fails(app: FastAPI) -> None:
