@@ -47,12 +47,13 @@ class SshServer:
         self._host_key, self._authorized_keys = host_key, authorized_keys
         self._command = command
         self._acceptor: asyncssh.SSHAcceptor | None = None
+        self._connections: set[asyncssh.SSHServerConnection] = set()
 
     async def start(self) -> None:
         """Raises OSError when the port is taken."""
         self._tree.mkdir(parents=True, exist_ok=True)
         self._acceptor = await asyncssh.create_server(
-            asyncssh.SSHServer,
+            lambda: _Guest(self._connections),
             "127.0.0.1",
             self.port,
             server_host_keys=[str(self._host_key)],
@@ -69,7 +70,23 @@ class SshServer:
         """Drops every connection."""
         if self._acceptor is not None:
             self._acceptor.close()
+            for connection in self._connections:
+                connection.abort()
             await self._acceptor.wait_closed()
+
+
+class _Guest(asyncssh.SSHServer):
+    """One connection, in the list of those to drop at the end."""
+
+    def __init__(self, connections: set[asyncssh.SSHServerConnection]) -> None:
+        self._connections = connections
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._connection = conn
+        self._connections.add(conn)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        self._connections.discard(self._connection)
 
 
 class TreeSftp(asyncssh.SFTPServer):
@@ -146,7 +163,9 @@ class TreeSftp(asyncssh.SFTPServer):
 
     def statvfs(self, path: bytes) -> os.statvfs_result | asyncssh.SFTPVFSAttrs:
         """Of no use but to tell a full disk, for which SFTP 3 has no error code."""
-        return asyncssh.SFTPVFSAttrs() if self._full else super().statvfs(path)
+        return (
+            asyncssh.SFTPVFSAttrs() if self._full else os.statvfs(self.map_path(path))
+        )
 
     def readlink(self, path: bytes) -> bytes:
         """As it was made; asyncssh looks for a relative target at the real root."""

@@ -217,6 +217,20 @@ async def test_deployed_files_belong_to_the_site_and_leave_others_alone(
     assert not list(site.docroot.rglob("*.part"))
 
 
+async def test_an_upload_that_breaks_off_leaves_the_old_file(site: Site) -> None:
+    await site.deploy(**{"index.php": "old"})
+    old = tree_of(site.docroot)
+
+    upload = asyncio.create_task(site.deploy(**{"index.php": "new" * 20_000_000}))
+    while tree_of(site.docroot) == old and not upload.done():
+        await asyncio.sleep(0)  # noqa: ASYNC110  # another process writes there
+    upload.cancel()
+    await asyncio.gather(upload, return_exceptions=True)
+
+    assert upload.cancelled()
+    assert tree_of(site.docroot)["index.php"] == old["index.php"]
+
+
 async def test_a_file_is_read_back_and_an_absent_one_is_none(site: Site) -> None:
     await site.deploy(**{"a/b.txt": "text"})
 
@@ -271,6 +285,8 @@ async def test_an_archive_restored_into_an_empty_site_is_equal_byte_for_byte(
     assert await empty.archived() == archive
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         assert tar.getmember("deep/er/run.sh").mode == 0o750
+        top = [os.fsencode(name) for name in tar.getnames() if "/" not in name]
+        assert top == sorted(top)
 
 
 async def test_restoring_removes_what_the_archive_does_not_have(site: Site) -> None:
