@@ -40,7 +40,8 @@ async def golden(world: World, *, orders: int) -> None:
 
 async def balanced(world: World) -> Books:
     """The money identity holds, to the cent."""
-    payments = await world.wired.stripe.succeeded_since(utc_now() - timedelta(days=30))
-    sums = await books(world.db, payments)
+    since = utc_now() - timedelta(days=30)
+    payments = await world.wired.stripe.succeeded_since(since)
+    sums = await books(world.db, payments, since=since)
     assert sums.balanced, sums
     return sums

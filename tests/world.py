@@ -162,6 +162,22 @@ class World:
             body["customer"] = customer
         return await self.control("stripe", "POST", "payments", json=body)
 
+    async def stripe(
+        self, path: str, *, then_default: str | None = None, **form: Any
+    ) -> dict[str, Any]:
+        """POST to the Stripe simulator, as a checkout would."""
+        url = f"{self.providers.stripe.url}/v1"
+        key = {"Authorization": f"Bearer {STRIPE_KEY}"}
+        answer = await self.http.post(f"{url}/{path}", data=form, headers=key)
+        answer.raise_for_status()
+        made: dict[str, Any] = answer.json()
+        if then_default:
+            default = {"invoice_settings[default_payment_method]": made["id"]}
+            await self.http.post(
+                f"{url}/customers/{then_default}", data=default, headers=key
+            )
+        return made
+
     async def control(
         self, provider: str, method: str, path: str, **kwargs: Any
     ) -> Any:

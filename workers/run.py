@@ -15,6 +15,7 @@ from models.queries.backups import active_plans
 from workers.build import build
 from workers.gates import CHANNEL as GATES
 from workers.loops import Loop, listen
+from workers.money import NightlyBooks
 from workers.progress import ProgressWriter
 from workers.ready import announce
 from workers.reconcile import Reconciler
@@ -109,6 +110,7 @@ def loops_of(
         Loop("payments", settings.payments_seconds, watch.payments),
         Loop("reconcile", settings.reconcile_seconds / 4, reconciler.round),
         Loop("rechecks", 5.0, wired.rechecks.round),
+        Loop("books", 86400.0, NightlyBooks(db, wired.stripe).round),
         Loop("schedules", 3600.0, partial(restore_schedules, db, wired.schedules)),
     ], reconciler
 

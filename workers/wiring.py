@@ -7,10 +7,9 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
-from activities.backups import BackupActivities
 from temporalio.client import Client
-from workflows.schedules import BackupSchedules
 
+from activities.backups import BackupActivities
 from activities.dns import DnsActivities
 from activities.effects import EffectLedger
 from activities.jobs import JobActivities
@@ -32,6 +31,7 @@ from workers.rechecks import Check, Rechecks
 from workers.relay import Relay
 from workers.settings import WorkerSettings
 from workers.stripe_watch import StripeWatch
+from workflows.schedules import BackupSchedules
 
 
 class CloudPanels:

@@ -98,6 +98,33 @@ async def test_a_payment_given_back_buys_nothing(here: World, spoilt: str) -> No
     assert await here.sites() == set()
 
 
+async def test_the_charge_of_a_renewal_buys_nothing_new(here: World) -> None:
+    """An old signed body, sent again after the customer's card was charged."""
+    customer = (await here.pay(1, status="processing"))["customer"]["id"]
+    stripe = here.wired.stripe
+    price = await here.stripe(
+        "prices",
+        unit_amount=PRICE,
+        currency="usd",
+        **{"recurring[interval]": "month", "product_data[name]": "Growth"},
+    )
+    await here.stripe(
+        "payment_methods/pm_card_visa/attach", customer=customer, then_default=customer
+    )
+    await here.stripe(
+        "subscriptions", customer=customer, **{"items[0][price]": price["id"]}
+    )
+    charged = await stripe.payments_of(customer, since=utc_now() - timedelta(days=1))
+    assert [one.amount_received for one in charged if one.invoice_id] == [PRICE]
+
+    order = await here.order(customer=customer)
+    await asyncio.sleep(1.5)
+
+    assert (await here.read(Order, order.id)).status == OrderStatus.AWAITING_PAYMENT
+    assert await here.sites() == set()
+    await balanced(here)
+
+
 async def test_one_payment_proves_one_of_two_orders(here: World) -> None:
     paid = await here.pay(PRICE)
     customer = paid["customer"]["id"]

@@ -5,7 +5,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from workers.cli import demo, dev, processes, users
+from workers.cli import demo, dev, doctor, processes, users
 
 
 class _Commands(TyperGroup):
@@ -45,4 +45,5 @@ app.command("demo")(demo.demo)
 app.command("api")(processes.api)
 app.command("worker")(processes.worker)
 app.command("migrate")(processes.migrate)
+app.command("doctor")(doctor.doctor)
 app.add_typer(users.app, name="user")

@@ -73,18 +73,22 @@ class _Demo:
         customer, email = self._pay(price)
         console.print(
             f"[green]✓[/] {email} paid [bold]{price / 100:.2f} USD[/] at Stripe"
-            f" [dim]{customer}[/]"
+            f" [dim]{customer}[/]",
+            soft_wrap=True,
         )
         began = time.monotonic()
         order = self._order(customer, email)
         console.print(
             f"[green]✓[/] signed order accepted"
-            f" [dim]{_ms(began)}  {order['orderId']}[/]"
+            f" [dim]{_ms(began)}  {order['orderId']}[/]",
+            soft_wrap=True,
         )
         self._watch(console, order["orderId"])
         website = self._website(order)
         address = self._see(website)
-        console.print(f"[green]✓[/] the website answers over HTTP [dim]{_ms(began)}[/]")
+        console.print(
+            f"\n[green]✓[/] the website answers over HTTP [dim]{_ms(began)}[/]"
+        )
         mail = self._mail(email)
         console.print(f"[green]✓[/] welcome mail: “{mail['subject']}”")
         self._links(console, order, address)
@@ -218,15 +222,16 @@ class _Demo:
 
     def _links(self, console: Console, order: dict[str, Any], address: str) -> None:
         run = f"fulfil_order:{order['jobId']}"
-        links = Table.grid(padding=(0, 2))
-        links.add_row("Website", address)
-        links.add_row("API", f"{self._dev['api']}/docs")
-        links.add_row(
-            "This run",
-            f"{self._dev['temporal_ui']}/namespaces/default/workflows/{run}",
-        )
-        links.add_row("Mail", self._dev["simulators"]["mail"])
-        console.print(links, soft_wrap=True)
+        for label, link in (
+            ("Website", address),
+            ("API docs", f"{self._dev['api']}/docs"),
+            (
+                "This run",
+                f"{self._dev['temporal_ui']}/namespaces/default/workflows/{run}",
+            ),
+            ("Mail", self._dev["simulators"]["mail"]),
+        ):
+            console.print(f"  [dim]{label:<9}[/] {link}", soft_wrap=True)
 
     def _api(
         self, method: str, path: str, what: str = "", **kwargs: Any
