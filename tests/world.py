@@ -6,7 +6,7 @@ import base64
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
@@ -150,8 +150,7 @@ class World:
     wired: Wired
     http: httpx.AsyncClient
     reconciler: Reconciler
-    queue_suffix: str = ""
-    _stops: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    steps: StepInterceptor
 
     async def pay(
         self, amount: int, *, customer: str | None = None, **more: Any
@@ -315,15 +314,15 @@ class World:
 async def _serve(
     world: World,
     stop: asyncio.Event,
-    interceptors: StepInterceptor,
+    queues: Sequence[str],
     progress: ProgressWriter | None,
     loops: list[Loop],
 ) -> None:
     workers = build(
         world.client,
         world.wired.activities,
-        queues=ALL,
-        interceptor=interceptors,
+        queues=queues,
+        interceptor=world.steps,
         rates={},
         drain=0.5,
     )
@@ -350,9 +349,13 @@ async def world(
     *,
     namespace: str = "default",
     progress_lost: bool = False,
+    queues: Sequence[str] = ALL,
     **changed: Any,
 ) -> AsyncIterator[World]:
-    """A world with its worker at work. `changed`: settings that differ."""
+    """A world with its worker at work. `changed`: settings that differ.
+
+    `queues`: those that its worker serves; the loops run in any case.
+    """
     settings = settings_for(made, db.url, **changed)
     client = await Client.connect(
         target, namespace=namespace, plugins=[engine_plugin()]
@@ -369,10 +372,10 @@ async def world(
             undo_patience=settings.undo_patience_seconds,
         )
         loops, reconciler = loops_of(settings, client, db, wired)
-        it = World(db, client, made, settings, wired, http, reconciler)
+        it = World(db, client, made, settings, wired, http, reconciler, steps)
         stop = asyncio.Event()
         serving = asyncio.create_task(
-            _serve(it, stop, steps, None if progress_lost else progress, loops)
+            _serve(it, stop, queues, None if progress_lost else progress, loops)
         )
         try:
             yield it

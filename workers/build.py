@@ -23,10 +23,13 @@ def build(
     interceptor: Interceptor,
     rates: Mapping[str, float],
     drain: float = 20.0,
+    workflows: Sequence[type] = WORKFLOWS,
+    cached_runs: int = 1000,
 ) -> list[Worker]:
     """A worker for each queue. `rates`: steps per second of a queue, over all workers.
 
     `drain`: seconds that running steps have to end when the process is told to stop.
+    `cached_runs`: kept in memory between their tasks; the others are replayed.
 
     The converter and the sandbox come from the client's plugin.
     """
@@ -34,7 +37,8 @@ def build(
         Worker(
             client,
             task_queue=queue,
-            workflows=WORKFLOWS if queue == STORIES else [],
+            workflows=workflows if queue == STORIES else [],
+            max_cached_workflows=cached_runs,
             activities=activities,
             interceptors=[interceptor],
             max_task_queue_activities_per_second=rates.get(queue),
