@@ -132,6 +132,7 @@ class JobActivities:
             code = await _burn(session, signal) if signal.code else None
             if signal.act is not Act.RETRY and code is None:
                 return None
+            step = signal.step or (code.step if code else None)
             session.add(
                 Decision(
                     id=decision_id,
@@ -139,7 +140,7 @@ class JobActivities:
                     job_id=job.id,
                     generation=job.generation,
                     act=signal.act,
-                    step=signal.step,
+                    step=step,
                     why="by signal from the Temporal UI",
                     author_id=code.author_id if code else None,
                     author=code.author if code else "unverified",
@@ -151,7 +152,7 @@ class JobActivities:
                 )
             )
             await session.commit()
-        return Decided(decision_id, signal.act, signal.step)
+        return Decided(decision_id, signal.act, step)
 
 
 async def raise_alert(
@@ -190,15 +191,16 @@ async def raise_alert(
         )
 
 
-async def resolve_alerts(session: Session, job: Job) -> None:
-    """The job's alerts are over."""
-    for alert in (
-        await session.exec(
-            select(Alert).where(
-                Alert.job_id == job.id, Alert.status != AlertStatus.RESOLVED
-            )
-        )
-    ).all():
+async def resolve_alerts(
+    session: Session, job: Job, *, cause: str | None = None
+) -> None:
+    """The job's alerts are over, or only those of one cause."""
+    query = select(Alert).where(
+        Alert.job_id == job.id, Alert.status != AlertStatus.RESOLVED
+    )
+    if cause is not None:
+        query = query.where(Alert.cause == cause)
+    for alert in (await session.exec(query)).all():
         alert.status, alert.resolved_at = AlertStatus.RESOLVED, utc_now()
 
 
@@ -223,6 +225,8 @@ async def _burn(session: Session, signal: SignalReceived) -> DecisionCode | None
     ).one_or_none()
     job: Job = await jobs.get(session, signal.ref.job_id)
     if code is None or code.seen_hash != seen_hash(job):
+        return None
+    if code.step is not None and signal.step not in (None, code.step):
         return None
     code.used_at = utc_now()
     return code

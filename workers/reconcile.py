@@ -148,16 +148,19 @@ class Reconciler:
         ]
         async with self._db.platform() as session:
             row = await jobs.get(session, job.id, lock=True)
-            if problems:
+            told = await _has_alert(session, row, Reason.RUN_STUCK)
+            if problems and not told:
+                # A run that was helped and is stuck again is another occasion.
+                at = run.history_length
                 await raise_alert(
                     session,
                     row,
                     cause=str(Reason.RUN_STUCK),
                     message=f"{row.kind}: its workflow code fails: {problems[0]}",
-                    occasion=f"{row.generation}:{Reason.RUN_STUCK}",
+                    occasion=f"{row.generation}:{Reason.RUN_STUCK}:{at}",
                 )
-            elif await _has_alert(session, row, Reason.RUN_STUCK):
-                await resolve_alerts(session, row)
+            elif told and not problems:
+                await resolve_alerts(session, row, cause=str(Reason.RUN_STUCK))
             await session.commit()
 
     async def _seen(self, job: Job) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from uuid import UUID
 
 from temporalio import workflow
+from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import (
     ChildWorkflowError,
     WorkflowAlreadyStartedError,
@@ -105,7 +106,8 @@ class FulfilOrder(JobWorkflow):
             return False
         if item.status is JobStatus.SUCCEEDED:
             return True
-        if item.generation == 1:
+        # One that waits for a person goes on by its own decision.
+        if item.generation == 1 and item.status is not JobStatus.NEEDS_ATTENTION:
             try:
                 await self._run(item)
             except WorkflowAlreadyStartedError:
@@ -129,6 +131,7 @@ class FulfilOrder(JobWorkflow):
             NAMES[item.kind],
             ref,
             id=workflow_id(ref),
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
             task_queue=STORIES,
             task_timeout=TASK,
             search_attributes=search.of(ref),

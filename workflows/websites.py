@@ -4,7 +4,6 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.backups import BackupActivities
-
     from activities.calls import JobRef
     from activities.dns import DnsActivities
     from activities.websites import WebsiteActivities
