@@ -5,8 +5,15 @@ import asyncio
 import base64
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Mapping,
+    Sequence,
+)
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
@@ -43,6 +50,7 @@ from workflows.engine.plugin import engine_plugin
 from workflows.queues import ALL
 
 T = TypeVar("T")
+Activity = Callable[..., Any]
 STRIPE_KEY = "sk_test_simulated1234"
 POWERDNS_KEY = "powerdns-test-key"
 DOMAIN = "sites.example.net"
@@ -139,6 +147,22 @@ def _public(private: Path) -> str:
     return key.export_public_key().decode().strip()
 
 
+class WorkerOfAWorld:
+    """Workers and loops; they may be stopped, and started again."""
+
+    def __init__(self, serve: Callable[[asyncio.Event], Coroutine[Any, Any, None]]):
+        self._serve = serve
+        self.start()
+
+    def start(self) -> None:
+        self._told_to_stop = asyncio.Event()
+        self._serving = asyncio.create_task(self._serve(self._told_to_stop))
+
+    async def stop(self) -> None:
+        self._told_to_stop.set()
+        await self._serving
+
+
 @dataclass
 class World:
     """One worker, its database, and what tests ask of them."""
@@ -151,6 +175,7 @@ class World:
     http: httpx.AsyncClient
     reconciler: Reconciler
     steps: StepInterceptor
+    worker: WorkerOfAWorld = field(init=False)
 
     async def pay(
         self, amount: int, *, customer: str | None = None, **more: Any
@@ -350,17 +375,21 @@ async def world(
     namespace: str = "default",
     progress_lost: bool = False,
     queues: Sequence[str] = ALL,
+    around: Callable[[Activity], Activity] | None = None,
     **changed: Any,
 ) -> AsyncIterator[World]:
     """A world with its worker at work. `changed`: settings that differ.
 
     `queues`: those that its worker serves; the loops run in any case.
+    `around`: what is run in place of each activity.
     """
     settings = settings_for(made, db.url, **changed)
     client = await Client.connect(
         target, namespace=namespace, plugins=[engine_plugin()]
     )
     wired = wire(settings, client, db)
+    if around is not None:
+        wired.activities = [around(one) for one in wired.activities]
     await _server_row(db, made)
     async with httpx.AsyncClient(trust_env=False) as http:
         for simulator in made.all:
@@ -373,16 +402,16 @@ async def world(
         )
         loops, reconciler = loops_of(settings, client, db, wired)
         it = World(db, client, made, settings, wired, http, reconciler, steps)
-        stop = asyncio.Event()
-        serving = asyncio.create_task(
-            _serve(it, stop, queues, None if progress_lost else progress, loops)
+        it.worker = WorkerOfAWorld(
+            lambda stop: _serve(
+                it, stop, queues, None if progress_lost else progress, loops
+            )
         )
         try:
             yield it
         finally:
             await it.reset()
-            stop.set()
-            await serving
+            await it.worker.stop()
     for close in wired.closing:
         await close()
 
