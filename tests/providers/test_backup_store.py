@@ -108,6 +108,32 @@ async def test_a_source_that_breaks_off_leaves_no_archive(
     assert await store.names(folder) == []
 
 
+class Tampered(io.BytesIO):
+    """What was sent of it is changed at the store before it is read back."""
+
+    def __init__(self, content: bytes, file: Path) -> None:
+        super().__init__(content)
+        self._file = file
+
+    def read(self, size: int | None = -1) -> bytes:
+        chunk = super().read(size)
+        if not chunk:
+            self._file.write_bytes(b"rotten")
+        return chunk
+
+
+async def test_an_archive_that_reads_back_otherwise_is_none(
+    store: BackupStore, vault: StoreTarget, folder: str
+) -> None:
+    part = vault.folder / folder / "a.part"
+
+    with pytest.raises(ProviderDown) as failure:
+        await store.put(f"{folder}/a", Tampered(b"sound", part))
+
+    assert failure.value.code == "checksum"
+    assert await store.names(f"{folder}/") == []
+
+
 @pytest.mark.parametrize("name", ["../a", "/a", "a//b", "a/./b", "", "a.part"])
 async def test_a_name_that_leads_elsewhere_is_refused(
     store: BackupStore, name: str

@@ -222,8 +222,9 @@ async def test_an_upload_that_breaks_off_leaves_the_old_file(site: Site) -> None
     old = tree_of(site.docroot)
 
     upload = asyncio.create_task(site.deploy(**{"index.php": "new" * 20_000_000}))
-    while tree_of(site.docroot) == old and not upload.done():
-        await asyncio.sleep(0)  # noqa: ASYNC110  # another process writes there
+    # Another process writes there: there is nothing to wait for but the sight of it.
+    while tree_of(site.docroot) == old and not upload.done():  # noqa: ASYNC110
+        await asyncio.sleep(0)
     upload.cancel()
     await asyncio.gather(upload, return_exceptions=True)
 
@@ -295,9 +296,13 @@ async def test_restoring_removes_what_the_archive_does_not_have(site: Site) -> N
     await site.deploy(**{"index.php": "new", "later.txt": "later"})
 
     await site.unpack(archive)
+    store = site.htdocs / f".{site.domain}"
+    served_before = (store / "current").resolve()
     await site.unpack(archive)
 
     assert (await site.page()).body.strip() == b"old"
+    assert (store / "current").resolve() != served_before
+    assert served_before.is_dir()
     assert not (site.docroot / "later.txt").exists()
     assert (await site.page("/later.txt")).status == 404
     # The link itself, the folder served and the one before: no more is kept.
