@@ -6,6 +6,7 @@ from typing import Final
 
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
+from fastapi_offline import FastAPIOffline
 from temporalio.client import Client
 
 from api import errors
@@ -77,7 +78,9 @@ def create_app(settings: ApiSettings) -> FastAPI:
         await starting.settled()
         await db.close()
 
-    app = FastAPI(
+    # The documentation asks no foreign server for its scripts.
+    app = FastAPIOffline(
+        redoc_url=None,
         title="mPanel",
         summary="Orders become running services, durably.",
         lifespan=lifespan,
