@@ -1,0 +1,81 @@
+"""One stack for every fault here; each is judged by what the ledgers gained in it."""
+
+import os
+import random
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+
+from tests.dev.program import ROOT
+from tests.faults.ledgers import GOLDEN, Ledgers
+from tests.faults.proxies import Doors
+from tests.faults.shop import Shop
+from tests.faults.stand import Stand
+
+SETTINGS = {
+    "MPANEL_DEV_FSYNC": "off",
+    "MPANEL_RECONCILE_SECONDS": "2",
+    # Looking for payments by the clock would add calls that no order makes.
+    "MPANEL_PAYMENTS_SECONDS": "3600",
+    "MPANEL_UNCLAIMED_AFTER_SECONDS": "600",
+}
+Tell = Callable[[str], None]
+
+
+@pytest.fixture(scope="session")
+def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
+    """What stands between our processes and their stores."""
+    made = Doors(tmp_path_factory.mktemp("faults"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def stand(doors: Doors) -> Iterator[Stand]:
+    """A stack behind these doors, with one order delivered."""
+    program = Path(__file__).with_name("behind_doors.py")
+    ports = (str(doors.postgres.port), str(doors.temporal.port))
+    made = Stand(doors.data_dir, (sys.executable, str(program), *ports))
+    with pytest.MonkeyPatch.context() as environment:
+        environment.chdir(ROOT)
+        for name, setting in SETTINGS.items():
+            environment.setenv(name, setting)
+        made.up()
+    yield made
+    made.end()
+
+
+@pytest.fixture(scope="session")
+def shop(stand: Stand) -> Iterator[Shop]:
+    """Its people; the platform's zone is there."""
+    people = Shop(stand)
+    since = Ledgers(people)
+    people.completed(people.bought()[1])
+    since.come_to(GOLDEN + Counter({("powerdns", "zone.created"): 1}))
+    yield people
+    people.close()
+
+
+@pytest.fixture
+def draw(tell: Tell) -> random.Random:
+    """Draws a sample. MPANEL_SEED repeats a run."""
+    seed = os.environ.get("MPANEL_SEED") or str(random.randrange(10**6))
+    tell(f"MPANEL_SEED={seed}")
+    return random.Random(seed)
+
+
+@pytest.fixture
+def tell(request: pytest.FixtureRequest) -> Tell:
+    """A line for the person who watches."""
+    capture = request.config.pluginmanager.get_plugin("capturemanager")
+
+    def line(text: str) -> None:
+        with capture.global_and_fixture_disabled() if capture else nullcontext():
+            sys.stdout.write(f"\n  {text}")
+            sys.stdout.flush()
+
+    return line

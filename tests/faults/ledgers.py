@@ -1,0 +1,102 @@
+"""The judges: what the simulators' ledgers say happened, order by order and in sum."""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from tests.faults.shop import OPERATOR, Paid, Shop
+
+PROVIDERS = ("stripe", "powerdns", "hosting", "backup_store", "mail")
+Tally = Counter[tuple[str, str]]
+
+# What an undisturbed order of WP Growth with daily backups leaves, once the platform's
+# zone is there. The first test of every stack shows that it does.
+GOLDEN: Tally = Counter(
+    {
+        ("hosting", "site.created"): 1,
+        ("hosting", "file.deployed"): 1,
+        ("powerdns", "record.put"): 1,
+        ("mail", "to the customer"): 1,
+    }
+)
+
+
+class Ledgers:
+    """Everything from now on; nothing is ever reset."""
+
+    def __init__(self, shop: Shop) -> None:
+        self._shop = shop
+        self._from = {name: self._last(name) for name in PROVIDERS}
+
+    def _last(self, name: str) -> tuple[int, int]:
+        ledger = self._shop.simulator(name, "GET", "ledger")
+        last = [[one["id"] for one in ledger[of]] or [0] for of in ("effects", "calls")]
+        return max(last[0]), max(last[1])
+
+    def effects(self, name: str) -> list[dict[str, Any]]:
+        """What changed at this provider since."""
+        ledger = self._shop.simulator(name, "GET", "ledger")
+        return [one for one in ledger["effects"] if one["id"] > self._from[name][0]]
+
+    def calls(self, name: str) -> list[str]:
+        """The operations that were called since, in order."""
+        ledger = self._shop.simulator(name, "GET", "ledger")
+        return [one["op"] for one in ledger["calls"] if one["id"] > self._from[name][1]]
+
+    def tally(self) -> Tally:
+        """How often each effect happened. The payments are left out; a mail counts
+        once per Message-ID."""
+        counted: Tally = Counter()
+        for name in ("powerdns", "hosting", "backup_store"):
+            counted.update((name, one["effect"]) for one in self.effects(name))
+        for one in self.effects("stripe"):
+            if one["effect"].startswith("refund"):
+                counted["stripe", one["effect"]] += 1
+        for to in {one["key"]: one["detail"]["to"] for one in self.mails()}.values():
+            who = "operator" if OPERATOR in to else "customer"
+            counted["mail", f"to the {who}"] += 1
+        return counted
+
+    def mails(self) -> list[dict[str, Any]]:
+        """Those accepted since."""
+        return self.effects("mail")
+
+    def come_to(self, expected: Tally, *, within: float = 30) -> None:
+        """Waits until the ledgers hold this; fails at once when they hold more."""
+        deadline = time.monotonic() + within
+        while (found := self.tally()) != expected:
+            assert found <= expected, f"too much: {found - expected}"
+            assert time.monotonic() < deadline, f"missing: {expected - found}"
+            time.sleep(0.1)
+
+
+def times(tally: Tally, count: int) -> Tally:
+    """So many undisturbed orders."""
+    return Counter({key: each * count for key, each in tally.items()})
+
+
+def delivered(shop: Shop, paid: Paid, order: dict[str, Any]) -> None:
+    """This customer has one live website, of one payment, and nothing twice."""
+    customer = order["customerId"]
+    [site] = shop.read(f"/api/customers/{customer}/websites")["items"]
+    assert site["status"] == "active"
+    assert site["id"] in shop.page(site["domain"]).text
+    assert order["paidBy"]["stripePaymentIntentId"] == paid.intent
+    assert order["refunds"] == []
+    assert {job["state"] for job in order["jobs"]} == {"succeeded"}
+    domain = site["domain"]
+    ledger = {
+        name: shop.simulator(name, "GET", "ledger")["effects"]
+        for name in ("hosting", "powerdns", "mail")
+    }
+    assert _of("site.created", domain, ledger["hosting"]) == 1
+    assert _of("record.put", domain, ledger["powerdns"]) == 1
+    to_them = {
+        mail["key"] for mail in ledger["mail"] if paid.email in mail["detail"]["to"]
+    }
+    assert len(to_them) <= 1
+
+
+def _of(effect: str, domain: str, effects: Sequence[dict[str, Any]]) -> int:
+    return sum(one["effect"] == effect and domain in one["key"] for one in effects)

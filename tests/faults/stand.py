@@ -1,0 +1,145 @@
+"""A whole stack as processes of its own, and what a bad day does to them."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.conftest import free_port
+from tests.dev.program import ROOT, alive, mentioning, until
+from workers.dev.folder import DataFolder
+from workers.dev.keys import Keys
+from workers.dev.layout import Layout
+from workers.dev.ports import FILE as PORTS
+from workers.dev.running import COMMAND, RunningStack, remove, running
+
+PARTS = ("worker", "api", "temporal", "postgres")
+_ANY_PORTS = {"api": 0, "temporal": 0, "temporal_ui": 0}
+
+
+class Stand:
+    """`command`: how the stack is started, without its data folder."""
+
+    def __init__(self, data_dir: Path, command: Sequence[str] = COMMAND) -> None:
+        self.data_dir = data_dir
+        self._command = command
+        self._stack: RunningStack | None = None
+        self._life = ExitStack()
+
+    def up(self) -> None:
+        """Starts it on whatever the data folder holds; returns when it is ready."""
+        begun = running(
+            self.data_dir,
+            keep=False,
+            ports=_ANY_PORTS if self._command is COMMAND else {},
+            command=self._command,
+        )
+        self._stack = self._life.enter_context(begun)
+
+    def down(self, sign: signal.Signals = signal.SIGINT) -> None:
+        """Ctrl-C; returns when no process is left."""
+        if self._stack is not None:
+            with suppress(ProcessLookupError):
+                os.kill(self._stack.supervisor, sign)
+            until(lambda: not mentioning(self.data_dir), within=30)
+            self._life.close()
+            self._stack = None
+
+    def end(self) -> None:
+        """Stops it and forgets all it kept."""
+        self.down()
+        remove(self.data_dir)
+
+    @property
+    def supervisor(self) -> int:
+        """The process that restarts the others."""
+        assert self._stack is not None
+        return self._stack.supervisor
+
+    @property
+    def dev(self) -> dict[str, Any]:
+        """dev.json, as of now."""
+        assert self._stack is not None
+        return self._stack.dev
+
+    def pid(self, part: str) -> int:
+        """The part's process, as of now."""
+        return int(self.dev["processes"][part])
+
+    @property
+    def layout(self) -> Layout:
+        """Which environment the stack gives to whom."""
+        folder = DataFolder(self.data_dir)
+        ports: Mapping[str, int] = folder.read(PORTS) or {}
+        return Layout(folder, ports, Keys.of(folder))
+
+    def kill(self, part: str) -> None:
+        """kill -9."""
+        os.kill(self.pid(part), signal.SIGKILL)
+
+    @contextmanager
+    def frozen(self, pid: int) -> Iterator[None]:
+        """Stopped, as a hung process is, and awake again at the end."""
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+    @contextmanager
+    def dead(self, part: str) -> Iterator[None]:
+        """Killed, and nobody starts it again until the end."""
+        with self.frozen(self.supervisor):
+            pid = self.pid(part)
+            os.kill(pid, signal.SIGKILL)
+            until(lambda: not alive(pid), within=5)
+            yield
+        until(lambda: self.pid(part) != pid, within=10)
+
+    @contextmanager
+    def second_api(self) -> Iterator[str]:
+        """Another API process on the same stack; gives its address."""
+        url = f"http://127.0.0.1:{(port := free_port())}"
+        process = subprocess.Popen(
+            [sys.executable, "-m", "workers.cli", "api", "--port", str(port)],
+            cwd=ROOT,
+            env=self.layout.api(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            until(lambda: _healthy(url), within=60)
+            yield url
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
+
+    def doctor(self) -> "subprocess.CompletedProcess[str]":
+        """`mpanel doctor --money`, with the worker's environment."""
+        return subprocess.run(
+            [sys.executable, "-m", "workers.cli", "doctor", "--money"],
+            cwd=ROOT,
+            env=self.layout.worker(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def log(self, part: str, lines: int = 30) -> str:
+        """The end of a part's log."""
+        text = (self.data_dir / "logs" / f"{part}.log").read_text(errors="replace")
+        return "\n".join(text.splitlines()[-lines:])
+
+
+def _healthy(url: str) -> bool:
+    with suppress(httpx.HTTPError):
+        return httpx.get(f"{url}/api/health", timeout=2).is_success
+    return False

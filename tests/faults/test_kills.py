@@ -1,0 +1,119 @@
+"""kill -9 of every part at every provider call of an order, before its effect and after
+it: the order is delivered, once, as if nothing had been."""
+
+import random
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pytest
+
+from tests.dev.program import until
+from tests.faults.conftest import Tell
+from tests.faults.ledgers import GOLDEN, PROVIDERS, Ledgers, delivered
+from tests.faults.shop import Shop
+from tests.faults.stand import PARTS, Stand
+
+MOMENTS = ("kill_before", "execute_then_kill")
+WITHIN = 60.0
+
+
+@dataclass(frozen=True)
+class Call:
+    """The nth call of an operation in the course of one order."""
+
+    provider: str
+    op: str
+    nth: int
+
+    def __str__(self) -> str:
+        return f"{self.provider} {self.op} #{self.nth}"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One part, killed at one call."""
+
+    victim: str
+    moment: str
+    call: Call
+
+    def __str__(self) -> str:
+        return f"{self.victim} {self.moment} at {self.call}"
+
+
+def calls_of_one_order(shop: Shop) -> Sequence[Call]:
+    """The golden run, its calls counted."""
+    since = Ledgers(shop)
+    paid, order_id = shop.bought()
+    delivered(shop, paid, shop.completed(order_id))
+    since.come_to(GOLDEN)
+    until(lambda: _quiet(since), within=20)
+    counted = ((name, Counter(since.calls(name))) for name in PROVIDERS)
+    return [
+        Call(name, op, nth)
+        for name, ops in counted
+        for op, count in ops.items()
+        for nth in range(1, count + 1)
+    ]
+
+
+def _quiet(since: Ledgers) -> bool:
+    """The payment's event has been looked into, and nobody asks any more."""
+    before = {name: since.calls(name) for name in PROVIDERS}
+    if "GET /v1/payment_intents/{id}" not in before["stripe"]:
+        return False
+    time.sleep(0.5)
+    return before == {name: since.calls(name) for name in PROVIDERS}
+
+
+def suffer(cell: Cell, shop: Shop, stand: Stand) -> float:
+    """One order, in whose course the part dies; the seconds until all was well."""
+    since = Ledgers(shop)
+    pid = stand.pid(cell.victim)
+    call = cell.call
+    script = {"kind": cell.moment, "victim": cell.victim, "op": call.op, "at": call.nth}
+    shop.fault(call.provider, script)
+    began = time.monotonic()
+    paid = shop.pay()
+    order_id = shop.order(paid, within=WITHIN)
+    order = shop.completed(order_id, within=WITHIN)
+    until(lambda: shop.fired(call.provider) == 1, within=20)
+    until(lambda: stand.pid(cell.victim) != pid, within=10)
+    since.come_to(GOLDEN, within=WITHIN)
+    took = time.monotonic() - began
+    delivered(shop, paid, order)
+    shop.fault(call.provider)
+    return took
+
+
+def all_paid_for(stand: Stand) -> None:
+    books = stand.doctor()
+    assert books.returncode == 0, books.stdout + books.stderr
+
+
+def test_a_part_may_die_at_any_call(
+    shop: Shop, stand: Stand, draw: random.Random, tell: Tell
+) -> None:
+    calls = calls_of_one_order(shop)
+    moments = [(part, moment) for part in PARTS for moment in MOMENTS]
+    for part, moment in draw.sample(moments, 5):
+        cell = Cell(part, moment, draw.choice(calls))
+        tell(f"{suffer(cell, shop, stand):5.1f} s  {cell}")
+    all_paid_for(stand)
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("victim", PARTS)
+def test_the_whole_matrix(
+    victim: str, moment: str, shop: Shop, stand: Stand, tell: Tell
+) -> None:
+    calls = calls_of_one_order(shop)
+    for number, call in enumerate(calls, 1):
+        cell = Cell(victim, moment, call)
+        took = suffer(cell, shop, stand)
+        tell(f"{number:3}/{len(calls)}  {took:5.1f} s  {cell}")
+    all_paid_for(stand)

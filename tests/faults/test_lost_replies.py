@@ -1,0 +1,70 @@
+"""A commit or a call to Temporal is done, and its reply never comes: whoever waited for
+it tries again, and nothing is lost or done twice."""
+
+import random
+import time
+
+import pytest
+
+from tests.faults.conftest import Tell
+from tests.faults.ledgers import GOLDEN, Ledgers, delivered
+from tests.faults.proxies import Door, Doors
+from tests.faults.shop import Shop
+from tests.faults.stand import Stand
+from tests.faults.test_kills import all_paid_for
+
+WITHIN = 60.0
+
+
+def replies_of_one_order(shop: Shop, door: Door) -> int:
+    """How many replies pass in an undisturbed run, background work included."""
+    since = Ledgers(shop)
+    before = door.seen
+    paid, order_id = shop.bought()
+    delivered(shop, paid, shop.completed(order_id))
+    since.come_to(GOLDEN)
+    return door.seen - before
+
+
+def lose(nth: int, shop: Shop, door: Door) -> float:
+    """One order, in whose course one reply is lost; the seconds it took."""
+    since = Ledgers(shop)
+    began = time.monotonic()
+    door.cut(nth)
+    paid = shop.pay()
+    order = shop.completed(shop.order(paid, within=WITHIN), within=WITHIN)
+    since.come_to(GOLDEN, within=WITHIN)
+    took = time.monotonic() - began
+    delivered(shop, paid, order)
+    return took
+
+
+@pytest.mark.parametrize("store", ["postgres", "temporal"])
+def test_any_reply_may_be_lost(
+    store: str,
+    shop: Shop,
+    stand: Stand,
+    doors: Doors,
+    draw: random.Random,
+    tell: Tell,
+) -> None:
+    door: Door = getattr(doors, store)
+    count = replies_of_one_order(shop, door)
+    for nth in sorted(draw.sample(range(1, count + 1), 4)):
+        took = lose(nth, shop, door)
+        tell(f"{took:5.1f} s  reply {nth}/{count} of {store} lost")
+    all_paid_for(stand)
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("store", ["postgres", "temporal"])
+def test_every_reply_is_lost_once(
+    store: str, shop: Shop, stand: Stand, doors: Doors, tell: Tell
+) -> None:
+    door: Door = getattr(doors, store)
+    count = replies_of_one_order(shop, door)
+    for nth in range(1, count + 1):
+        took = lose(nth, shop, door)
+        tell(f"{took:5.1f} s  reply {nth}/{count} of {store} lost")
+    all_paid_for(stand)
