@@ -13,7 +13,7 @@ from temporalio import activity
 from activities.calls import ItemPlan, StepCall
 from activities.errors import GiveUp, NotYet
 from activities.outbox import tell_customer, tell_webhook
-from activities.payment_proof import WINDOW, Due, judge
+from activities.payment_proof import WINDOW, Due, accept, judge
 from activities.payments import Payment, Refund
 from activities.store import Store, finish
 from models.base import utc_now
@@ -94,20 +94,20 @@ class OrderActivities:
             currency=order.currency,
             placed_at=order.created_at,
         )
-        candidates = await self._candidates(order)
+        named = await self._named(call)
+        candidates = await self._candidates(order, named)
         while True:
             async with self._store.step(call, platform=True) as (session, job):
-                accepted = job.input.get("accepted_payment")
                 claimed = await _claimed(session, [one.id for one in candidates])
-                if accepted and accepted not in claimed:
-                    found = next((p for p in candidates if p.id == accepted), None)
-                    chosen = found or await self._payments.payment(str(accepted))
-                else:
-                    proof = judge(due, candidates, claimed)
-                    chosen = proof.payment
-                    if chosen is None and proof.ambiguous:
-                        await session.commit()
-                        raise GiveUp(Reason.PAYMENT_AMBIGUOUS, proof.ambiguous)
+                proof = (
+                    accept(named, candidates, claimed)
+                    if named
+                    else judge(due, candidates, claimed)
+                )
+                chosen = proof.payment
+                if chosen is None and proof.ambiguous:
+                    await session.commit()
+                    raise GiveUp(Reason.PAYMENT_AMBIGUOUS, proof.ambiguous)
                 if chosen is None:
                     await self._wait_or_expire(session, order, job, proof.missing)
                     continue
@@ -129,7 +129,17 @@ class OrderActivities:
                 break
         await self._unlist(chosen.id, order.id)
 
-    async def _candidates(self, order: Order) -> Sequence[Payment]:
+    async def _named(self, call: StepCall) -> str | None:
+        """The payment that an operator named as the order's."""
+        async with self._store.step(call) as (session, job):
+            named = job.input.get("accepted_payment")
+            await session.commit()
+        return str(named) if named else None
+
+    async def _candidates(self, order: Order, named: str | None) -> Sequence[Payment]:
+        if named:
+            payment = await self._payments.payment(named)
+            return [payment] if payment else []
         hinted = order.stripe_payment_intent_id
         if order.stripe_checkout_session_id and not hinted:
             hinted = await self._payments.session_payment(

@@ -69,6 +69,26 @@ def judge(due: Due, payments: Sequence[Payment], claimed: Collection[str]) -> Pr
     return Proof(missing="no payment that fits has succeeded")
 
 
+def accept(named: str, payments: Sequence[Payment], claimed: Collection[str]) -> Proof:
+    """A person named the payment: amount, customer and time do not matter any more.
+
+    It must still have succeeded, be nobody else's, and not be given back.
+    """
+    payment = next((one for one in payments if one.id == named), None)
+    if payment is None:
+        return Proof(ambiguous=f"Stripe knows no payment {named}")
+    for wrong, what in (
+        (named in claimed, "is claimed by another order"),
+        (payment.invoice_id is not None, "belongs to an invoice"),
+        (payment.status != "succeeded", f"is {payment.status}"),
+        (payment.disputed, "is disputed"),
+        (payment.amount_refunded > 0, "is refunded"),
+    ):
+        if wrong:
+            return Proof(ambiguous=f"the payment {named} that was named {what}")
+    return Proof(payment=payment)
+
+
 def _exact(due: Due, payment: Payment) -> bool:
     return (
         payment.amount_received == due.amount

@@ -24,6 +24,9 @@ LIVING = (
 )
 
 
+_MONTHS = {"monthly": 1, "yearly": 12, "oneYear": 12, "twoYears": 24, "threeYears": 36}
+
+
 async def fail_subject(session: Session, job: Job) -> None:
     """The line was undone or never begun: its subject and subscription say so."""
     subject: Website | BackupPlan | None
@@ -49,7 +52,7 @@ async def activate_subscription(session: Session, subscription_id: UUID) -> None
 
 def renewal(start: datetime, cycle: str) -> datetime:
     """When the period that begins at `start` ends: the same day of a later month."""
-    months = {"monthly": 1, "yearly": 12, "oneYear": 12, "twoYears": 24}.get(cycle, 1)
+    months = _MONTHS[cycle]
     month = start.month - 1 + months
     year, month = start.year + month // 12, month % 12 + 1
     day = min(start.day, calendar.monthrange(year, month)[1])

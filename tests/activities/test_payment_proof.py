@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from activities.payment_proof import WINDOW, Due, judge
+from activities.payment_proof import WINDOW, Due, accept, judge
 from activities.payments import Payment
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -93,6 +93,32 @@ def test_what_is_near_is_for_a_person(
 
 def test_a_claimed_payment_proves_nothing() -> None:
     assert judge(DUE, [payment()], {"pi_1"}).payment is None
+
+
+def test_a_payment_that_a_person_named_is_taken_whatever_its_amount() -> None:
+    odd = payment(amount_received=1, customer_id="cus_2", currency="eur")
+
+    assert accept("pi_1", [odd], set()).payment == odd
+
+
+@pytest.mark.parametrize(
+    ("changed", "claimed", "why"),
+    [
+        ({}, {"pi_1"}, "claimed"),
+        ({"invoice_id": "in_1"}, set(), "invoice"),
+        ({"status": "canceled"}, set(), "canceled"),
+        ({"disputed": True}, set(), "disputed"),
+        ({"amount_refunded": 1}, set(), "refunded"),
+        ({"id": "pi_2"}, set(), "knows no payment"),
+    ],
+)
+def test_a_named_payment_must_still_be_whole_and_free(
+    changed: dict[str, object], claimed: set[str], why: str
+) -> None:
+    proof = accept("pi_1", [payment(**changed)], claimed)
+
+    assert proof.payment is None
+    assert why in (proof.ambiguous or "")
 
 
 payments = st.lists(
