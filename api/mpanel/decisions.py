@@ -6,6 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import Field, StringConstraints
 
+from api.bodies import Text
 from api.deps import Operator, Reader, Rows
 from api.mpanel.jobs import JobOut
 from api.schemas import ABOUT_ONE, ACTS, CamelModel, Id, Page, Timestamp
@@ -18,22 +19,25 @@ from models.states import Act, DecisionStatus
 
 router = APIRouter(prefix="/jobs/{id}", tags=["decisions"])
 
-Step = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+# Several lines are welcome; PostgreSQL stores no NUL.
 Why = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)
+    str,
+    StringConstraints(
+        strip_whitespace=True, min_length=1, max_length=1000, pattern=r"^[^\x00]+$"
+    ),
 ]
 
 
 class RetryIn(CamelModel):
     """`step`: one of several that wait. `correction`: what was wrong, set right."""
 
-    step: Step | None = None
+    step: Text | None = None
     reason: Why = "tried again"
-    correction: dict[str, str] = Field(default_factory=dict)
+    correction: dict[Text, Text] = Field(default_factory=dict)
 
 
 class SkipIn(CamelModel):
-    step: Step | None = None
+    step: Text | None = None
     reason: Why
 
 
@@ -46,7 +50,7 @@ class AbortIn(CamelModel):
 
 class CodeIn(CamelModel):
     act: Act
-    step: Step | None = None
+    step: Text | None = None
 
 
 class CodeOut(CamelModel):
