@@ -74,9 +74,11 @@ def create_app(settings: ApiSettings) -> FastAPI:
             signer=Signer(settings.secret_key.get_secret_value()),
             guesses=Guesses(10, per=60.0),
         )
-        yield
-        await starting.settled()
-        await db.close()
+        try:
+            yield
+        finally:
+            await starting.settled()
+            await db.close()
 
     # The documentation asks no foreign server for its scripts.
     app = FastAPIOffline(

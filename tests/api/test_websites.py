@@ -82,17 +82,6 @@ async def test_a_website_is_pending_and_its_job_is_there(
     assert job.requested_by is not None
 
 
-async def test_the_answer_does_not_wait_for_temporal(
-    account: Account, operator: httpx.AsyncClient
-) -> None:
-    """Nobody listens at its address."""
-    before = asyncio.get_running_loop().time()
-
-    await operator.post("/api/websites", json=account.order())
-
-    assert asyncio.get_running_loop().time() - before < 0.5
-
-
 async def test_a_subscription_has_one_living_website(
     db: Database, account: Account, operator: httpx.AsyncClient
 ) -> None:

@@ -88,6 +88,19 @@ async def test_the_scope_ends_with_its_transaction(narrow: Database) -> None:
         assert await emails(session) == set()
 
 
+async def test_a_connection_comes_back_to_the_pool_without_a_scope(
+    narrow: Database,
+) -> None:
+    """Whoever takes it next without naming a tenant has none."""
+    async with narrow.platform() as session:
+        assert len(await emails(session)) == 2
+        await session.commit()
+
+    async with narrow.engine.connect() as connection:
+        found = await connection.execute(select(Customer.email))
+        assert found.all() == []
+
+
 async def test_an_error_in_between_leaks_no_scope(narrow: Database) -> None:
     for scope in (narrow.platform(), narrow.tenant(MIGRAHOSTING)):
         async with scope as session:
