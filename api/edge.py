@@ -1,5 +1,6 @@
 """Around every request: its id, a limit to its body, and a net below it all."""
 
+from traceback import extract_tb
 from typing import Final
 from uuid import uuid4
 
@@ -89,10 +90,10 @@ def _counted(receive: Receive) -> Receive:
 
 
 def _where(error: BaseException) -> list[str]:
-    """`file:line function` of each frame, innermost last."""
-    found, trace = [], error.__traceback__
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        found.append(f"{code.co_filename}:{trace.tb_lineno} {code.co_name}")
-        trace = trace.tb_next
-    return found[-12:]
+    """`file:line function` of our own frames and the last one, innermost last."""
+    frames = [
+        f"{frame.filename}:{frame.lineno} {frame.name}"
+        for frame in extract_tb(error.__traceback__)
+    ]
+    own = [one for one in frames[:-1] if "site-packages" not in one]
+    return own + frames[-1:]
