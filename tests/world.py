@@ -348,7 +348,7 @@ async def _serve(
         world.wired.activities,
         queues=queues,
         interceptor=world.steps,
-        rates={},
+        rates=world.settings.rates,
         drain=0.5,
     )
     background = [

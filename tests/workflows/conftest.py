@@ -7,7 +7,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from models.database import Database
 from tests.world import Providers, World, providers, world
-from workers.dev.temporal import program
+from workers.dev.temporal import dynamic_flags, program
 from workflows.engine import search
 
 
@@ -18,14 +18,7 @@ async def temporal() -> AsyncIterator[WorkflowEnvironment]:
         dev_server_existing_path=program(),
         dev_server_log_level="error",
         search_attributes=list(search.KEYS),
-        dev_server_extra_args=[
-            "--dynamic-config-value",
-            "history.transferProcessorMaxPollRPS=1000",
-            "--dynamic-config-value",
-            "system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute=2",
-            "--dynamic-config-value",
-            "system.forceSearchAttributesCacheRefreshOnRead=true",
-        ],
+        dev_server_extra_args=dynamic_flags(),
     ) as environment:
         yield environment
 

@@ -23,6 +23,11 @@ _DYNAMIC = {
     "system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute": 2,
     # Otherwise a search attribute may be unknown for a minute.
     "system.forceSearchAttributesCacheRefreshOnRead": "true",
+    # Tenants share a queue fairly; without these a large one goes first, and an
+    # order waits behind the batch in its partition.
+    "matching.enableFairness": "true",
+    "matching.numTaskqueueReadPartitions": 1,
+    "matching.numTaskqueueWritePartitions": 1,
 }
 _PRAGMAS = {"journal_mode": "WAL", "synchronous": "NORMAL"}
 
@@ -47,11 +52,19 @@ def command(database: Path, *, port: int, http_port: int, ui_port: int) -> list[
     words += ["--ui-disable-news-fetch", "--db-filename", str(database)]
     for name, value in _PRAGMAS.items():
         words += ["--sqlite-pragma", f"{name}={value}"]
-    for key, setting in _DYNAMIC.items():
-        words += ["--dynamic-config-value", f"{key}={setting}"]
+    words += dynamic_flags()
     for attribute in SEARCH_ATTRIBUTES:
         words += ["--search-attribute", f"{attribute}=Keyword"]
     return words
+
+
+def dynamic_flags() -> list[str]:
+    """The server's own settings; a cluster for production wants the last three."""
+    return [
+        word
+        for key, setting in _DYNAMIC.items()
+        for word in ("--dynamic-config-value", f"{key}={setting}")
+    ]
 
 
 def ready_url(http_port: int) -> str:
