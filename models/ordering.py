@@ -14,14 +14,12 @@ from uuid import UUID
 from email_validator import EmailNotValidError, validate_email
 
 from models.errors import Invalid
+from models.hosts import host_name
 from models.jobs import Job
 from models.states import JobKind
 
 MOST_ITEMS = 50
 
-_HOST = re.compile(
-    r"(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]"
-)
 _STRIPE = re.compile(r"[a-zA-Z0-9_]{3,255}")
 
 
@@ -66,10 +64,8 @@ class OrderRequest:
             ):
                 raise Invalid(field, f"want an id of Stripe's that begins {prefix}")
         if self.domain is not None:
-            domain = self.domain.lower().removesuffix(".")
-            if not _HOST.fullmatch(domain):
-                raise Invalid("domain", "want a host name, like example.com")
-            object.__setattr__(self, "domain", domain)
+            name = host_name(self.domain, field="domain")
+            object.__setattr__(self, "domain", name)
 
     @property
     def body_hash(self) -> str:
