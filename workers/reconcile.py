@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import structlog
 from sqlmodel import col, or_, select
@@ -45,6 +46,8 @@ class Reconciler:
 
     def __init__(self, db: Database, client: Client, *, every: timedelta) -> None:
         self._db, self._client, self._every = db, client, every
+        # How long each run's history was; a parked job's is not read again.
+        self._lengths: dict[UUID, int] = {}
 
     async def round(self) -> None:
         """Open jobs against their runs; ended jobs against their history, once."""
@@ -103,12 +106,15 @@ class Reconciler:
             else:
                 await self._seen(job)
             return
-        history = await self._client.get_workflow_handle(
-            job.workflow_id, run_id=run.run_id
-        ).fetch_history()
         pending = run.raw_description.pending_activities
-        await write(self._db, timeline(job, history.events, pending))
+        if pending or self._lengths.get(job.id) != run.history_length:
+            history = await self._client.get_workflow_handle(
+                job.workflow_id, run_id=run.run_id
+            ).fetch_history()
+            await write(self._db, timeline(job, history.events, pending))
+            self._lengths[job.id] = run.history_length
         if run.status is not WorkflowExecutionStatus.RUNNING:
+            self._lengths.pop(job.id, None)
             if job.status in OPEN_JOBS:
                 word = run.status.name.lower() if run.status else "gone"
                 await self._flag(
