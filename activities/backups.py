@@ -11,7 +11,7 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from activities.archives import ArchiveStore, SealedArchives
 from activities.calls import StepCall
 from activities.effects import EffectLedger
-from activities.errors import GiveUp, ProviderDown
+from activities.errors import GiveUp, NotYet, ProviderDown
 from activities.store import Store, finish
 from activities.websites import Probe
 from models.backups import Backup, BackupPlan
@@ -290,6 +290,12 @@ async def _begun(session: Session, plan_id: UUID) -> Website:
     """The active website of the plan; what an undo had failed is under way again."""
     plan = await session.get_one(BackupPlan, plan_id)
     website = await session.get(Website, plan.website_id) if plan.website_id else None
+    if website is not None and website.status in (
+        ServiceStatus.PENDING,
+        ServiceStatus.PROVISIONING,
+    ):
+        # After a lost run, people may retry the add-on before its website.
+        raise NotYet("the website to back up is not live yet", delay=5.0)
     if website is None or website.status != ServiceStatus.ACTIVE:
         raise GiveUp(
             Reason.INVALID,

@@ -13,7 +13,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.backups import TickCall
 from activities.calls import StepCall
-from activities.errors import GiveUp, ProviderDown, ProviderRejected
+from activities.errors import GiveUp, NotYet, ProviderDown, ProviderRejected
 from models.backups import Backup
 from models.base import utc_now
 from models.jobs import Job
@@ -306,6 +306,20 @@ async def test_a_website_that_is_not_active_gets_no_schedule(bench: Bench) -> No
         )
 
     assert bench.schedules.standing == set()
+
+
+async def test_a_website_that_is_not_live_yet_is_waited_for(bench: Bench) -> None:
+    """People may retry the lost run of an add-on before that of its website."""
+    await bench.change(bench.website, status=ServiceStatus.PROVISIONING)
+    call = await bench.job(JobKind.BACKUPS_ENABLE, bench.plan.id)
+
+    with pytest.raises(NotYet):
+        await bench.do.enable_schedule(call)
+    assert bench.schedules.standing == set()
+
+    await bench.change(bench.website, status=ServiceStatus.ACTIVE)
+    await bench.do.enable_schedule(call)
+    assert bench.schedules.standing == {bench.website.id}
 
 
 async def test_undone_backups_have_failed_and_can_be_enabled_after_all(

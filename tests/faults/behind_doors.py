@@ -1,5 +1,5 @@
-"""`behind_doors.py POSTGRES_PORT TEMPORAL_PORT DATA_DIR`: `mpanel dev`, whose worker and
-API reach PostgreSQL and Temporal through these ports."""
+"""`behind_doors.py POSTGRES_PORT TEMPORAL_PORT DATA_DIR`: `mpanel dev`, whose worker
+and API reach PostgreSQL and Temporal through these ports."""
 
 import asyncio
 import sys

@@ -9,6 +9,7 @@ from tests.faults.shop import OPERATOR, Paid, Shop
 
 PROVIDERS = ("stripe", "powerdns", "hosting", "backup_store", "mail")
 Tally = Counter[tuple[str, str]]
+TO_OPERATOR = ("mail", "to the operator")
 
 # What an undisturbed order of WP Growth with daily backups leaves, once the platform's
 # zone is there. The first test of every stack shows that it does.
@@ -44,6 +45,21 @@ class Ledgers:
         ledger = self._shop.simulator(name, "GET", "ledger")
         return [one["op"] for one in ledger["calls"] if one["id"] > self._from[name][1]]
 
+    def answered(self, name: str, op: str) -> bool:
+        """Whether such a call got a good answer since."""
+        ledger = self._shop.simulator(name, "GET", "ledger")
+        return any(
+            one["id"] > self._from[name][1]
+            and (one["op"], one["status"]) == (op, "200")
+            for one in ledger["calls"]
+        )
+
+    def quiet(self, name: str) -> bool:
+        """Whether nobody calls this provider for a moment."""
+        before = self.calls(name)
+        time.sleep(0.5)
+        return self.calls(name) == before
+
     def tally(self) -> Tally:
         """How often each effect happened. The payments are left out; a mail counts
         once per Message-ID."""
@@ -58,14 +74,25 @@ class Ledgers:
             counted["mail", f"to the {who}"] += 1
         return counted
 
+    def _but_letters(self, *, told: bool) -> Tally:
+        found = self.tally()
+        if told:
+            found.pop(TO_OPERATOR, None)
+        return found
+
     def mails(self) -> list[dict[str, Any]]:
         """Those accepted since."""
         return self.effects("mail")
 
-    def come_to(self, expected: Tally, *, within: float = 30) -> None:
-        """Waits until the ledgers hold this; fails at once when they hold more."""
+    def come_to(
+        self, expected: Tally, *, within: float = 30, told: bool = False
+    ) -> None:
+        """Waits until the ledgers hold this; fails at once when they hold more.
+
+        `told`: the operator may have been written to, however often.
+        """
         deadline = time.monotonic() + within
-        while (found := self.tally()) != expected:
+        while (found := self._but_letters(told=told)) != expected:
             assert found <= expected, f"too much: {found - expected}"
             assert time.monotonic() < deadline, f"missing: {expected - found}"
             time.sleep(0.1)

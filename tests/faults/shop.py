@@ -185,9 +185,9 @@ class Shop:
         return sum(one["fired"] for one in self.simulator(name, "GET", "faults"))
 
     def delays(self, name: str, **delays: float) -> None:
-        """Seconds by operation, `_` for a space; none: as quick as it can."""
-        slow = {op.replace("_", " "): seconds for op, seconds in delays.items()}
-        self.simulator(name, "PUT", "settings", json={"delays": slow})
+        """Seconds by operation; none: as quick as it can."""
+
+        self.simulator(name, "PUT", "settings", json={"delays": delays})
 
 
 def _told(order: dict[str, Any]) -> str:

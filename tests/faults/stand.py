@@ -79,6 +79,12 @@ class Stand:
         ports: Mapping[str, int] = folder.read(PORTS) or {}
         return Layout(folder, ports, Keys.of(folder))
 
+    @property
+    def starts(self) -> int:
+        """How often a worker has come up."""
+        log = self.data_dir / "logs" / "worker.log"
+        return log.read_text(errors="replace").count("worker_ready")
+
     def kill(self, part: str) -> None:
         """kill -9."""
         os.kill(self.pid(part), signal.SIGKILL)
@@ -132,11 +138,6 @@ class Stand:
             timeout=60,
             check=False,
         )
-
-    def log(self, part: str, lines: int = 30) -> str:
-        """The end of a part's log."""
-        text = (self.data_dir / "logs" / f"{part}.log").read_text(errors="replace")
-        return "\n".join(text.splitlines()[-lines:])
 
 
 def _healthy(url: str) -> bool:

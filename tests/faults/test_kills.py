@@ -12,7 +12,7 @@ import pytest
 from tests.dev.program import until
 from tests.faults.conftest import Tell
 from tests.faults.ledgers import GOLDEN, PROVIDERS, Ledgers, delivered
-from tests.faults.shop import Shop
+from tests.faults.shop import Paid, Shop
 from tests.faults.stand import PARTS, Stand
 
 MOMENTS = ("kill_before", "execute_then_kill")
@@ -46,10 +46,9 @@ class Cell:
 def calls_of_one_order(shop: Shop) -> Sequence[Call]:
     """The golden run, its calls counted."""
     since = Ledgers(shop)
-    paid, order_id = shop.bought()
-    delivered(shop, paid, shop.completed(order_id))
+    paid = paid_and_told(shop, since)
+    delivered(shop, paid, shop.completed(shop.order(paid)))
     since.come_to(GOLDEN)
-    until(lambda: _quiet(since), within=20)
     counted = ((name, Counter(since.calls(name))) for name in PROVIDERS)
     return [
         Call(name, op, nth)
@@ -59,32 +58,33 @@ def calls_of_one_order(shop: Shop) -> Sequence[Call]:
     ]
 
 
-def _quiet(since: Ledgers) -> bool:
-    """The payment's event has been looked into, and nobody asks any more."""
-    before = {name: since.calls(name) for name in PROVIDERS}
-    if "GET /v1/payment_intents/{id}" not in before["stripe"]:
-        return False
-    time.sleep(0.5)
-    return before == {name: since.calls(name) for name in PROVIDERS}
+def paid_and_told(shop: Shop, since: Ledgers) -> Paid:
+    """Stripe's event of the payment was looked into before the order comes: else it is
+    chance how often an order asks."""
+    paid = shop.pay()
+    until(lambda: since.answered("stripe", "GET /v1/payment_intents/{id}"), within=30)
+    until(lambda: since.quiet("stripe"), within=10)
+    return paid
 
 
 def suffer(cell: Cell, shop: Shop, stand: Stand) -> float:
     """One order, in whose course the part dies; the seconds until all was well."""
     since = Ledgers(shop)
-    pid = stand.pid(cell.victim)
+    pid, starts = stand.pid(cell.victim), stand.starts
     call = cell.call
     script = {"kind": cell.moment, "victim": cell.victim, "op": call.op, "at": call.nth}
     shop.fault(call.provider, script)
     began = time.monotonic()
-    paid = shop.pay()
-    order_id = shop.order(paid, within=WITHIN)
-    order = shop.completed(order_id, within=WITHIN)
+    paid = paid_and_told(shop, since)
+    order = shop.completed(shop.order(paid, within=WITHIN), within=WITHIN)
     until(lambda: shop.fired(call.provider) == 1, within=20)
     until(lambda: stand.pid(cell.victim) != pid, within=10)
     since.come_to(GOLDEN, within=WITHIN)
     took = time.monotonic() - began
     delivered(shop, paid, order)
-    shop.fault(call.provider)
+    if cell.victim == "worker":  # its start asks Stripe too, which is no order's call
+        until(lambda: stand.starts > starts, within=30)
+        until(lambda: since.quiet("stripe"), within=10)
     return took
 
 
