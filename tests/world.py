@@ -399,6 +399,7 @@ async def world(
             progress,
             patience=settings.patience_seconds,
             undo_patience=settings.undo_patience_seconds,
+            longest_wait=settings.longest_wait_seconds,
         )
         loops, reconciler = loops_of(settings, client, db, wired)
         it = World(db, client, made, settings, wired, http, reconciler, steps)

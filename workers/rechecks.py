@@ -11,6 +11,7 @@ import structlog
 from sqlmodel import col, select
 
 from activities.effects import CHECKS
+from activities.errors import redacted
 from activities.outbox import OPERATOR, tell
 from models.base import utc_now
 from models.database import Database
@@ -46,7 +47,16 @@ class Rechecks:
             )
             due = found.all()
         for effect in due:
-            await self._check(effect)
+            try:
+                await self._check(effect)
+            except Exception as error:  # noqa: BLE001 - it delays no other look
+                _log.warning(
+                    "recheck_put_off",
+                    kind=effect.kind,
+                    ref=effect.reference,
+                    error=redacted(f"{type(error).__name__}: {error}"),
+                )
+                await self._put_off(effect)
 
     async def _check(self, effect: Effect) -> None:
         async with self._db.platform() as session:
@@ -66,6 +76,13 @@ class Rechecks:
                 await check.remove(effect)
                 _log.warning("orphan_removed", kind=effect.kind, ref=effect.reference)
         await self._settle(effect, orphan=orphan)
+
+    async def _put_off(self, effect: Effect) -> None:
+        async with self._db.platform() as session:
+            row = await session.get_one(Effect, effect.id, with_for_update=True)
+            if row.check_at == effect.check_at:
+                row.check_at = utc_now() + CHECKS[0]
+                await session.commit()
 
     async def _settle(self, effect: Effect, *, orphan: bool) -> None:
         async with self._db.platform() as session:

@@ -46,6 +46,7 @@ async def main(settings: WorkerSettings, queues: Sequence[str] = ()) -> None:
         progress,
         patience=settings.patience_seconds,
         undo_patience=settings.undo_patience_seconds,
+        longest_wait=settings.longest_wait_seconds,
     )
     workers = build(
         client,

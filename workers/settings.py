@@ -78,6 +78,9 @@ class WorkerSettings(DatabaseSettings):
     undo_patience_seconds: float = Field(
         default=60, gt=0, description="how long a failing undo is retried"
     )
+    longest_wait_seconds: float = Field(
+        default=60, gt=0, description="the longest wait between two tries of a step"
+    )
     unclaimed_after_seconds: float = Field(
         default=900, gt=0, description="when a payment without an order is listed"
     )

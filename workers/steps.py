@@ -22,7 +22,7 @@ from activities.calls import StepCall
 from models.base import utc_now
 from models.states import Reason, StepStatus
 from workers.progress import ProgressWriter, StepLine
-from workers.trouble import NOT_YET, Account, Verdict, judge
+from workers.trouble import LONGEST, NOT_YET, Account, Verdict, judge
 from workflows.engine.steps import UNDO
 
 _BEAT = 1.0
@@ -30,13 +30,22 @@ _AT_ONCE = 0.05
 
 
 class StepInterceptor(Interceptor):
-    """`patience`, `undo_patience`: the most that any step, any undo may have."""
+    """`patience`, `undo_patience`: the most that any step, any undo may have.
+
+    `longest_wait`: the most seconds between two tries of one.
+    """
 
     def __init__(
-        self, progress: ProgressWriter, *, patience: float, undo_patience: float
+        self,
+        progress: ProgressWriter,
+        *,
+        patience: float,
+        undo_patience: float,
+        longest_wait: float = LONGEST,
     ) -> None:
         self._progress = progress
         self._patience, self._undo_patience = patience, undo_patience
+        self.longest_wait = longest_wait
 
     def intercept_activity(
         self, next: ActivityInboundInterceptor
@@ -100,6 +109,7 @@ class _Around(ActivityInboundInterceptor):
                 account=account,
                 elapsed=time.monotonic() - began,
                 patience=self._steps.patience_of(call),
+                longest=self._steps.longest_wait,
             )
             if ending.asked_for_now and verdict.delay is not None:
                 verdict = replace(verdict, delay=_AT_ONCE)

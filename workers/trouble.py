@@ -27,7 +27,7 @@ from models.errors import DomainError, NoCapacity
 from models.states import Reason
 
 _FIRST: Final = 0.5
-_LONGEST: Final = 60.0
+LONGEST: Final = 60.0
 _UNEXPECTED_TRIES: Final = 4
 NOT_YET: Final = "not_yet"
 
@@ -68,9 +68,17 @@ class Verdict:
 
 
 def judge(
-    error: Exception, *, account: Account, elapsed: float, patience: float
+    error: Exception,
+    *,
+    account: Account,
+    elapsed: float,
+    patience: float,
+    longest: float = LONGEST,
 ) -> Verdict:
-    """The verdict on one failed try that took `elapsed` seconds."""
+    """The verdict on one failed try that took `elapsed` seconds.
+
+    `longest`: the most seconds between two tries, unless a provider says otherwise.
+    """
     match error:
         case NotYet():
             return Verdict(error.delay, NOT_YET, redacted(str(error)), benign=True)
@@ -80,7 +88,7 @@ def judge(
             delay = error.retry_after + random.uniform(0.05, 0.5)  # noqa: S311
             return _patient(str(error), delay, account, delay, patience)
         case ProviderDown():
-            delay = backoff(account.tries)
+            delay = backoff(account.tries, longest)
             return _patient(str(error), delay, account, elapsed + delay, patience)
         case ProviderConflict():
             return Verdict(None, Reason.CONFLICT, str(error))
@@ -96,12 +104,13 @@ def judge(
     message = redacted(f"{type(error).__name__}: {error}")
     if account.tries >= _UNEXPECTED_TRIES:
         return Verdict(None, Reason.UNEXPECTED, message)
-    return Verdict(backoff(account.tries), Reason.UNEXPECTED, message, account.spent)
+    delay = backoff(account.tries, longest)
+    return Verdict(delay, Reason.UNEXPECTED, message, account.spent)
 
 
-def backoff(tries: int) -> float:
-    """Seconds before the next try: doubling from 0.5 to 60, half of it drawn."""
-    ceiling = min(_LONGEST, _FIRST * 2 ** min(tries, 10))
+def backoff(tries: int, longest: float = LONGEST) -> float:
+    """Seconds before the next try: doubling from 0.5 to `longest`, half of it drawn."""
+    ceiling = min(longest, _FIRST * 2 ** min(tries, 10))
     return random.uniform(ceiling / 2, ceiling)  # noqa: S311
 
 

@@ -70,8 +70,13 @@ async def alerts(world: World, job: Job) -> list[Alert]:
 
 async def mails_about(world: World, job: Job) -> list[dict[str, Any]]:
     """The mails that name the job; `at` is when each came."""
+    return await mails_with(world, str(job.id))
+
+
+async def mails_with(world: World, word: str) -> list[dict[str, Any]]:
+    """The mails in whose text the word stands."""
     kept = world.providers.mail.store.each("message")
-    return [mail for mail in kept if str(job.id) in (mail["text"] or "")]
+    return [mail for mail in kept if word in (mail["text"] or "")]
 
 
 async def timeline(world: World, job: Job) -> dict[str, str]:

@@ -6,8 +6,11 @@ from uuid import uuid4
 
 from sqlmodel import select
 
+from activities.gate import OpenGate
+from activities.providers.cloudpanel import CloudPanel
 from models.jobs import Job
 from models.orders import Order
+from models.servers import Server
 from models.states import JobKind, JobStatus, OrderStatus
 from tests.judge import OF_ONE_ORDER
 from tests.world import World
@@ -92,3 +95,21 @@ async def like_golden(world: World, order: Order) -> None:
             # The platform's zone is everybody's.
             made[(provider, effect)] += domain in key
     assert +made == OF_ONE_ORDER
+
+
+async def make_site(world: World, domain: str, site_user: str) -> None:
+    """A site that nobody ordered: made by hand, or by a call that was thought lost."""
+    async with world.db.platform() as session:
+        server = (await session.exec(select(Server))).one()
+    panel = CloudPanel(
+        server.ssh_host,
+        server.ssh_port,
+        username=server.ssh_user,
+        client_key=world.settings.hosting_ssh_key_file,
+        known_host_key=server.host_key,
+        gate=OpenGate(),
+    )
+    await panel.create_site(
+        domain=domain, site_user=site_user, password=uuid4().hex, kind="php"
+    )
+    await panel.aclose()

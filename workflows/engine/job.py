@@ -121,6 +121,11 @@ class JobWorkflow:
         self._stopped.append(task)
         task.cancel()
 
+    def _end_if_stopped(self) -> None:
+        """A stopped story neither begins a step nor waits for a person."""
+        if asyncio.current_task() in self._stopped:
+            raise asyncio.CancelledError
+
     async def step(self, step: Step, *, item: Any = None) -> Any:
         """Does the step, however long it takes and whoever must help.
 
@@ -145,6 +150,7 @@ class JobWorkflow:
                 if is_cancelled_exception(error):
                     self._line(key, "cancelled")
                     raise
+                self._end_if_stopped()
                 failure = _failure(error)
             else:
                 self._line(key, "done")
@@ -159,8 +165,7 @@ class JobWorkflow:
                 return None
 
     async def _attempt(self, step: Step, key: str, item: Any) -> Any:
-        if asyncio.current_task() in self._stopped:
-            raise asyncio.CancelledError
+        self._end_if_stopped()
         round_ = self._rounds.get(key, 0) + 1
         return await workflow.execute_activity_method(
             step.activity,

@@ -1,0 +1,128 @@
+"""Creates that land late: whatever arrives after its undo is found and removed."""
+
+from datetime import timedelta
+
+from sqlmodel import select
+
+from models.base import utc_now
+from models.effects import Effect
+from models.states import EffectState, JobStatus, ServiceStatus
+from models.websites import Website
+from tests.judge import balanced
+from tests.workflows.operator import abort_order, mails_with, refunds
+from tests.workflows.shop import (
+    PRICE,
+    buy,
+    domains,
+    line_of,
+    make_site,
+    settled,
+    waiting,
+)
+from tests.world import World
+
+NEW_SITE = "clpctl site:add*"
+
+
+async def test_an_abort_waits_for_a_siblings_create_that_is_on_its_way(
+    here: World,
+) -> None:
+    await here.fault("hosting", {"kind": "slow", "op": NEW_SITE, "seconds": 2})
+    await here.fault("powerdns", {"kind": "reject", "op": "PATCH *"})
+    order = await buy(here)
+    job = await waiting(here, order)
+    assert await here.sites() == set(), "the create was to be on its way still"
+
+    await abort_order(here, job)
+
+    ended, _ = await settled(here, order)
+    assert ended.status == JobStatus.FAILED
+    made = await here.effects("hosting")
+    assert [effect for effect, _ in made][:1] == ["site.created"]
+    assert await domains(here) == set()
+    assert await refunds(here, order) == [PRICE]
+    await balanced(here)
+
+
+async def test_a_create_whose_answer_never_came_is_undone_all_the_same(
+    here: World,
+) -> None:
+    await here.fault(
+        "hosting",
+        {"kind": "execute_then_timeout", "op": NEW_SITE, "seconds": 1.5},
+    )
+    order = await buy(here)
+    job = await line_of(here, order)
+    await here.until(here.sites, lambda sites: len(sites) == 1)
+
+    await abort_order(here, job)
+
+    await settled(here, order)
+    assert await domains(here) == set()
+    effect = await effect_of(here, await here.website_of(order))
+    assert effect.state == EffectState.REMOVED
+
+
+async def test_what_lands_after_its_undo_is_found_and_removed(here: World) -> None:
+    await here.fault("powerdns", {"kind": "reject", "op": "PATCH *"})
+    order = await buy(here)
+    job = await waiting(here, order)
+    await abort_order(here, job)
+    await settled(here, order)
+    site = await here.website_of(order)
+    assert site.status == ServiceStatus.FAILED
+
+    await make_site(
+        here, site.domain, site.site_user
+    )  # the create that was thought lost
+    assert await here.sites() == {site.domain}
+    await check_now(here, await effect_of(here, site))
+
+    assert await here.sites() == set()
+    await here.until(
+        lambda: mails_with(here, str(site.id)), lambda mails: len(mails) == 1
+    )
+
+
+async def test_a_provider_that_is_down_delays_no_other_look(here: World) -> None:
+    await here.fault("powerdns", {"kind": "reject", "op": "PATCH *", "times": 2})
+    sites = []
+    for order in (await buy(here), await buy(here)):
+        await abort_order(here, await waiting(here, order))
+        await settled(here, order)
+        sites.append(await here.website_of(order))
+    first, second = sites
+    await here.fault("powerdns", {"kind": "fail", "op": "GET *", "times": 10_000})
+    await make_site(here, second.domain, second.site_user)
+
+    await check_now(
+        here,
+        await effect_of(here, first, kind="record"),
+        await effect_of(here, second),
+    )
+
+    await here.until(here.sites, lambda left: left == set())
+    asked = await effect_of(here, first, kind="record")
+    assert asked.check_at is not None
+    assert asked.check_at > utc_now(), "it is to be asked again"
+
+
+async def check_now(world: World, *effects: Effect) -> None:
+    """The looks that are due in a minute, in this order."""
+    for number, effect in enumerate(effects):
+        async with world.db.platform() as session:
+            row = await session.get_one(Effect, effect.id)
+            assert row.check_at is not None
+            row.check_at = utc_now() - timedelta(seconds=len(effects) - number)
+            await session.commit()
+    await world.wired.rechecks.round()
+
+
+async def effect_of(world: World, site: Website, *, kind: str = "site") -> Effect:
+    """The row in our ledger of what was made for the website."""
+    async with world.db.platform() as session:
+        return (
+            await session.exec(
+                select(Effect).where(Effect.owner_id == site.id, Effect.kind == kind)
+            )
+        ).one()
