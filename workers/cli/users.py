@@ -52,9 +52,8 @@ def create(
 
     import asyncio
 
-    from models.seed import create_user
-
     from models.errors import DomainError
+    from models.seed import create_user
 
     url = settings.database_url.get_secret_value()
     try:
