@@ -2,6 +2,8 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+# Test files side by side; each process has a PostgreSQL and a Temporal of its own.
+JOBS ?= 2
 STAMP := $(VENV)/installed
 
 help:  ## this list
@@ -20,7 +22,7 @@ demo: $(STAMP)  ## the whole stack, one paid order, its live website
 	@$(BIN)/mpanel demo $(ARGS)
 
 test: $(STAMP)  ## every test but the full fault matrix
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 lint: $(STAMP)  ## ruff, mypy strict, import contracts
 	$(BIN)/ruff check .
