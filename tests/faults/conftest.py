@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.dev.program import ROOT
-from tests.faults.ledgers import GOLDEN, Ledgers
+from tests.faults.ledgers import GOLDEN, Ledgers, paid_and_told
 from tests.faults.proxies import Doors
 from tests.faults.shop import Shop
 from tests.faults.stand import Stand
@@ -54,7 +54,7 @@ def shop(stand: Stand) -> Iterator[Shop]:
     """Its people; the platform's zone is there."""
     people = Shop(stand)
     since = Ledgers(people)
-    people.completed(people.bought()[1])
+    people.completed(people.order(paid_and_told(people, since)))
     since.come_to(GOLDEN + Counter({("powerdns", "zone.created"): 1}))
     yield people
     people.close()

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from tests.dev.program import until
 from tests.faults.shop import OPERATOR, Paid, Shop
 
 PROVIDERS = ("stripe", "powerdns", "hosting", "backup_store", "mail")
@@ -127,3 +128,12 @@ def delivered(shop: Shop, paid: Paid, order: dict[str, Any]) -> None:
 
 def _of(effect: str, domain: str, effects: Sequence[dict[str, Any]]) -> int:
     return sum(one["effect"] == effect and domain in one["key"] for one in effects)
+
+
+def paid_and_told(shop: Shop, since: Ledgers) -> Paid:
+    """Stripe's event of the payment was looked into before the order comes: else it is
+    chance how often an order asks."""
+    paid = shop.pay()
+    until(lambda: since.answered("stripe", "GET /v1/payment_intents/{id}"), within=30)
+    until(lambda: since.quiet("stripe"), within=10)
+    return paid

@@ -11,8 +11,14 @@ import pytest
 
 from tests.dev.program import until
 from tests.faults.conftest import Tell
-from tests.faults.ledgers import GOLDEN, PROVIDERS, Ledgers, delivered
-from tests.faults.shop import Paid, Shop
+from tests.faults.ledgers import (
+    GOLDEN,
+    PROVIDERS,
+    Ledgers,
+    delivered,
+    paid_and_told,
+)
+from tests.faults.shop import Shop
 from tests.faults.stand import PARTS, Stand
 
 MOMENTS = ("kill_before", "execute_then_kill")
@@ -43,7 +49,8 @@ class Cell:
         return f"{self.victim} {self.moment} at {self.call}"
 
 
-def calls_of_one_order(shop: Shop) -> Sequence[Call]:
+@pytest.fixture(scope="session")
+def calls(shop: Shop) -> Sequence[Call]:
     """The golden run, its calls counted."""
     since = Ledgers(shop)
     paid = paid_and_told(shop, since)
@@ -58,15 +65,6 @@ def calls_of_one_order(shop: Shop) -> Sequence[Call]:
     ]
 
 
-def paid_and_told(shop: Shop, since: Ledgers) -> Paid:
-    """Stripe's event of the payment was looked into before the order comes: else it is
-    chance how often an order asks."""
-    paid = shop.pay()
-    until(lambda: since.answered("stripe", "GET /v1/payment_intents/{id}"), within=30)
-    until(lambda: since.quiet("stripe"), within=10)
-    return paid
-
-
 def suffer(cell: Cell, shop: Shop, stand: Stand) -> float:
     """One order, in whose course the part dies; the seconds until all was well."""
     since = Ledgers(shop)
@@ -75,9 +73,12 @@ def suffer(cell: Cell, shop: Shop, stand: Stand) -> float:
     script = {"kind": cell.moment, "victim": cell.victim, "op": call.op, "at": call.nth}
     shop.fault(call.provider, script)
     began = time.monotonic()
-    paid = paid_and_told(shop, since)
-    order = shop.completed(shop.order(paid, within=WITHIN), within=WITHIN)
-    until(lambda: shop.fired(call.provider) == 1, within=20)
+    try:
+        paid = paid_and_told(shop, since)
+        order = shop.completed(shop.order(paid, within=WITHIN), within=WITHIN)
+        until(lambda: shop.fired(call.provider) == 1, within=20)
+    finally:
+        shop.fault(call.provider)
     until(lambda: stand.pid(cell.victim) != pid, within=10)
     since.come_to(GOLDEN, within=WITHIN)
     took = time.monotonic() - began
@@ -94,9 +95,12 @@ def all_paid_for(stand: Stand) -> None:
 
 
 def test_a_part_may_die_at_any_call(
-    shop: Shop, stand: Stand, draw: random.Random, tell: Tell
+    calls: Sequence[Call],
+    shop: Shop,
+    stand: Stand,
+    draw: random.Random,
+    tell: Tell,
 ) -> None:
-    calls = calls_of_one_order(shop)
     moments = [(part, moment) for part in PARTS for moment in MOMENTS]
     for part, moment in draw.sample(moments, 5):
         cell = Cell(part, moment, draw.choice(calls))
@@ -109,9 +113,13 @@ def test_a_part_may_die_at_any_call(
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("victim", PARTS)
 def test_the_whole_matrix(
-    victim: str, moment: str, shop: Shop, stand: Stand, tell: Tell
+    victim: str,
+    moment: str,
+    calls: Sequence[Call],
+    shop: Shop,
+    stand: Stand,
+    tell: Tell,
 ) -> None:
-    calls = calls_of_one_order(shop)
     for number, call in enumerate(calls, 1):
         cell = Cell(victim, moment, call)
         took = suffer(cell, shop, stand)

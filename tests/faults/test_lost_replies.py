@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tests.faults.conftest import Tell
-from tests.faults.ledgers import GOLDEN, Ledgers, delivered
+from tests.faults.ledgers import GOLDEN, Ledgers, delivered, paid_and_told
 from tests.faults.proxies import Door, Doors
 from tests.faults.shop import Shop
 from tests.faults.stand import Stand
@@ -20,8 +20,8 @@ def replies_of_one_order(shop: Shop, door: Door) -> int:
     """How many replies pass in an undisturbed run, background work included."""
     since = Ledgers(shop)
     before = door.seen
-    paid, order_id = shop.bought()
-    delivered(shop, paid, shop.completed(order_id))
+    paid = paid_and_told(shop, since)
+    delivered(shop, paid, shop.completed(shop.order(paid)))
     since.come_to(GOLDEN)
     return door.seen - before
 
@@ -31,7 +31,7 @@ def lose(nth: int, shop: Shop, door: Door) -> float:
     since = Ledgers(shop)
     began = time.monotonic()
     door.cut(nth)
-    paid = shop.pay()
+    paid = paid_and_told(shop, since)
     order = shop.completed(shop.order(paid, within=WITHIN), within=WITHIN)
     since.come_to(GOLDEN, within=WITHIN)
     took = time.monotonic() - began
