@@ -6,7 +6,7 @@ from temporalio import activity
 
 from activities.calls import StepCall
 from activities.effects import EffectLedger
-from activities.errors import GiveUp, ProviderConflict, ProviderDown
+from activities.errors import GiveUp, ProviderDown, ProviderRejected
 from activities.store import Store
 from models.servers import Server
 from models.states import EffectState, Reason
@@ -16,9 +16,6 @@ PROVIDER = "powerdns"
 
 
 class Record(Protocol):
-    @property
-    def contents(self) -> tuple[str, ...]: ...
-
     @property
     def reference(self) -> str | None: ...
 
@@ -39,7 +36,10 @@ class NameServer(Protocol):
         *,
         reference: str,
         ttl: int = 300,
-    ) -> None: ...
+    ) -> None:
+        """Makes it be so. Raises `ProviderConflict` if a foreign one stands there, and
+        `ProviderRejected` with the code `no_zone`.
+        """
 
     async def delete_record(
         self, zone: str, name: str, type: str, *, reference: str
@@ -74,19 +74,14 @@ class DnsActivities:
             reference=reference,
             facts={"zone": zone, "name": website.domain, "type": "A"},
         )
-        address = (server.public_ip,)
-        standing = await self._names.record(zone, website.domain, "A")
-        if standing is not None and standing.reference != reference:
-            raise ProviderConflict(
-                PROVIDER,
-                f"{website.domain} has an A record that is not ours",
-                code="record_exists",
-            )
-        if standing is None or standing.contents != address:
+        record = (zone, website.domain, "A", (server.public_ip,))
+        try:
+            await self._names.put_record(*record, reference=reference)
+        except ProviderRejected as refused:
+            if refused.code != "no_zone":
+                raise
             await self._names.create_zone(zone, nameservers=[f"ns1.{self._platform}"])
-            await self._names.put_record(
-                zone, website.domain, "A", address, reference=reference
-            )
+            await self._names.put_record(*record, reference=reference)
         await self._effects.present(effect, remote_id=website.domain)
 
     @activity.defn

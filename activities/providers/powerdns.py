@@ -92,13 +92,19 @@ class PowerDns:
     ) -> None:
         """Make the record set be exactly `contents` (TXT with its quotes).
 
-        Raises `ProviderConflict` if one stands there that is not of `reference`.
+        One that is so already is left alone. Raises `ProviderConflict` if one stands
+        there that is not of `reference`, `ProviderRejected` (`no_zone`) without a zone.
         """
         standing = await self._find(zone, name, type)
-        if standing is not None and _reference(standing) != reference:
-            raise ProviderConflict(
-                PROVIDER, f"{type} {name} is not ours", code="record_exists"
-            )
+        if standing is not None:
+            if _reference(standing) != reference:
+                raise ProviderConflict(
+                    PROVIDER,
+                    f"{name} has the {type} record of somebody else",
+                    code="record_exists",
+                )
+            if (_contents(standing), standing.get("ttl")) == (contents, ttl):
+                return
         records = [{"content": content, "disabled": False} for content in contents]
         comment = {"content": reference, "account": ACCOUNT}
         await self._patch(
