@@ -295,7 +295,7 @@ async def _begun(session: Session, plan_id: UUID) -> Website:
         ServiceStatus.PROVISIONING,
     ):
         # After a lost run, people may retry the add-on before its website.
-        raise NotYet("the website to back up is not live yet", delay=5.0)
+        raise NotYet("the website to back up is not live yet", delay=2.0)
     if website is None or website.status != ServiceStatus.ACTIVE:
         raise GiveUp(
             Reason.INVALID,

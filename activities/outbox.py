@@ -1,7 +1,7 @@
 """What people and programs are told, written in the transaction it tells of."""
 
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID, uuid5
 
 from sqlalchemy.dialects.postgresql import insert
 
@@ -26,11 +26,15 @@ async def tell(
     subject_id: UUID,
     facts: dict[str, Any],
 ) -> None:
-    """Queues one message; told once per (recipient, template, subject)."""
+    """Queues one message; told once per (channel, recipient, template, subject).
+
+    Its id is made of these: told anew after a restored backup, it is the same mail to
+    whoever received it.
+    """
     await session.exec(
         insert(OutboxMessage)
         .values(
-            id=uuid4(),
+            id=uuid5(subject_id, f"{channel}:{recipient}:{template}"),
             created_at=utc_now(),
             tenant_id=tenant_id,
             channel=channel,
