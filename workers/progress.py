@@ -13,8 +13,9 @@ from datetime import datetime
 from uuid import UUID, uuid4
 
 import structlog
-from sqlalchemy import func, tuple_
+from sqlalchemy import case, func, tuple_
 from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import col
 
 from models.base import utc_now
 from models.database import Database
@@ -103,7 +104,17 @@ async def write(db: Database, lines: Iterable[StepLine]) -> None:
     statement = statement.on_conflict_do_update(
         index_elements=["job_id", "name"],
         set_=changed
-        | {"started_at": func.coalesce(JobStep.started_at, new.started_at)},
+        | {
+            "started_at": func.coalesce(JobStep.started_at, new.started_at),
+            # Temporal counts anew when somebody resets a step.
+            "tries": case(
+                (
+                    col(JobStep.scheduled_at) == new.scheduled_at,
+                    func.greatest(JobStep.tries, new.tries),
+                ),
+                else_=new.tries,
+            ),
+        },
         where=tuple_(*(getattr(JobStep, field) for field in place))
         < tuple_(*(getattr(new, field) for field in place)),
     )

@@ -233,6 +233,8 @@ def timeline(
                 line(done.scheduled_event_id, StepStatus.SUCCEEDED, ended_at=at)
             case EventType.EVENT_TYPE_ACTIVITY_TASK_CANCELED:
                 ended = event.activity_task_canceled_event_attributes
+                # Between two tries: it has no start of its own to be placed by.
+                started.setdefault(ended.scheduled_event_id, (1, at))
                 line(ended.scheduled_event_id, StepStatus.CANCELLED, ended_at=at)
             case EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED:
                 failed = event.activity_task_failed_event_attributes
