@@ -1,35 +1,32 @@
-"""From a signed order to a settled one: proof of payment, refunds, the end."""
+"""From a signed order to a settled one: proof of payment, the lines, the end."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
-from uuid import UUID, uuid4
+from uuid import UUID
 
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import col, select
+from sqlmodel import select
 from temporalio import activity
 
 from activities.calls import ItemPlan, StepCall
 from activities.errors import GiveUp, NotYet
 from activities.outbox import tell_customer, tell_webhook
 from activities.payment_proof import WINDOW, Due, accept, judge
-from activities.payments import Payment, Refund
-from activities.store import Store, finish
+from activities.payments import Payment
+from activities.store import Store, finish, slowly
 from models.base import utc_now
 from models.database import Session
 from models.jobs import Job
-from models.money import Cents
 from models.orders import Order, OrderItem
-from models.payments import PaymentClaim, PaymentRefund, UnclaimedPayment
-from models.queries import jobs, services
+from models.payments import PaymentClaim, UnclaimedPayment
+from models.queries import jobs, orders, refunds, services
 from models.states import (
     OPEN_JOBS,
+    UNDONE_JOBS,
     JobKind,
     JobStatus,
-    OrderStatus,
     Reason,
-    RefundStatus,
     UnclaimedStatus,
 )
 
@@ -37,8 +34,6 @@ from models.states import (
 ASK_AGAIN = (60.0, 120.0, 300.0, 600.0)
 ASK_HOURLY = 3600.0
 EXPIRES = timedelta(days=7)
-
-UNDONE = (JobStatus.FAILED, JobStatus.CANCELLED)
 
 
 class PaymentAccount(Protocol):
@@ -51,15 +46,6 @@ class PaymentAccount(Protocol):
     ) -> list[Payment]: ...
 
     async def session_payment(self, checkout_session_id: str) -> str | None: ...
-
-    async def refund(
-        self,
-        payment_intent_id: str,
-        *,
-        amount: int,
-        key: str,
-        metadata: dict[str, str],
-    ) -> Refund: ...
 
 
 class OrderActivities:
@@ -76,7 +62,7 @@ class OrderActivities:
         """
         async with self._store.step(call) as (session, _):
             order = await session.get_one(Order, call.subject_id)
-            if await _claim_of(session, order.id) is None:
+            if await refunds.claim_of(session, order.id) is None:
                 await session.commit()
                 await self._claim(call, order)
         async with self._store.step(call) as (session, _):
@@ -98,7 +84,7 @@ class OrderActivities:
         candidates = await self._candidates(order, named)
         while True:
             async with self._store.step(call, platform=True) as (session, job):
-                claimed = await _claimed(session, [one.id for one in candidates])
+                claimed = await refunds.claimed(session, [one.id for one in candidates])
                 proof = (
                     accept(named, candidates, claimed)
                     if named
@@ -124,7 +110,7 @@ class OrderActivities:
                     await session.commit()
                 except IntegrityError:  # another order, or our own other run, was first
                     await session.rollback()
-                    if await _claim_of(session, order.id) is None:
+                    if await refunds.claim_of(session, order.id) is None:
                         continue
                 break
         await self._unlist(chosen.id, order.id)
@@ -193,7 +179,7 @@ class OrderActivities:
             job = await jobs.get(session, _item(call))
             await session.commit()
         if job.status in OPEN_JOBS:
-            raise NotYet(f"the item's job is {job.status}", delay=_slowly())
+            raise NotYet(f"the item's job is {job.status}", delay=slowly())
         return job.status == JobStatus.SUCCEEDED
 
     @activity.defn
@@ -204,13 +190,13 @@ class OrderActivities:
         """
         async with self._store.step(call) as (session, job):
             order = await session.get_one(Order, call.subject_id, with_for_update=True)
-            lines = await _lines(session, order.id)
+            lines = await orders.lines(session, order.id)
             await _cancel_orphaned(session, lines)
             if still := [one for _, one in lines if one.status in OPEN_JOBS]:
                 await session.commit()
-                raise NotYet(f"{len(still)} items are open", delay=_slowly())
-            undone = [item for item, one in lines if one.status in UNDONE]
-            if await _unrefunded(session, undone):
+                raise NotYet(f"{len(still)} items are open", delay=slowly())
+            undone = [item for item, one in lines if one.status in UNDONE_JOBS]
+            if await refunds.unrefunded(session, undone):
                 await session.commit()
                 return True
             delivered = len(lines) - len(undone)
@@ -222,24 +208,6 @@ class OrderActivities:
             finish(job)
             await session.commit()
         return False
-
-    @activity.defn
-    async def refund_undone(self, call: StepCall) -> None:
-        """Refunds each undone line once: the row is unique, and so is Stripe's key."""
-        async with self._store.step(call) as (session, _):
-            order = await session.get_one(Order, call.subject_id)
-            claim = await _claim_of(session, order.id)
-            lines = await _lines(session, order.id)
-            undone = [item for item, one in lines if one.status in UNDONE]
-            if claim is None:
-                await session.commit()
-                return
-            for item in await _unrefunded(session, undone):
-                await _intend_refund(
-                    session, claim, item.amount, key=f"line:{item.id}", item=item
-                )
-            await session.commit()
-        await self._make_refunds(call)
 
     @activity.defn
     async def take_back_items(self, call: StepCall) -> None:
@@ -257,61 +225,6 @@ class OrderActivities:
                 raise NotYet("another job holds one of the items", delay=2.0) from None
             await session.commit()
 
-    @activity.defn
-    async def refund_order(self, call: StepCall) -> None:
-        """When every line is undone: refunds what is left, once, and ends the order."""
-        async with self._store.step(call) as (session, _):
-            order = await session.get_one(Order, call.subject_id)
-            lines = await _lines(session, order.id)
-            if still := [one for _, one in lines if one.status in OPEN_JOBS]:
-                await session.commit()
-                raise NotYet(f"{len(still)} items are open", delay=_slowly())
-            claim = await _claim_of(session, order.id)
-            if claim is not None:
-                rest = claim.amount - await _refunded(session, order.id)
-                if rest > 0:
-                    await _intend_refund(session, claim, rest, key=f"rest:{order.id}")
-            await session.commit()
-        await self._make_refunds(call)
-        async with self._store.step(call) as (session, _):
-            order = await session.get_one(Order, call.subject_id, with_for_update=True)
-            if order.status in (OrderStatus.AWAITING_PAYMENT, OrderStatus.EXPIRED):
-                order.status = OrderStatus.AWAITING_PAYMENT
-                order.cancel()
-            elif order.status != OrderStatus.CANCELLED:
-                order.settle(delivered=0, undone=1, now=utc_now())
-            await tell_customer(session, order, "order_failed")
-            await tell_webhook(session, order)
-            await session.commit()
-
-    async def _make_refunds(self, call: StepCall) -> None:
-        async with self._store.step(call) as (session, _):
-            intended = (
-                await session.exec(
-                    select(PaymentRefund).where(
-                        PaymentRefund.order_id == call.subject_id,
-                        PaymentRefund.status == RefundStatus.INTENDED,
-                    )
-                )
-            ).all()
-            await session.commit()
-        for refund in intended:
-            made = await self._payments.refund(
-                refund.stripe_payment_intent_id,
-                amount=refund.amount,
-                key=refund.key,
-                metadata={"order_id": str(call.subject_id)},
-            )
-            async with self._store.step(call) as (session, _):
-                row = await session.get_one(PaymentRefund, refund.id)
-                row.status, row.stripe_refund_id = RefundStatus.MADE, made.id
-                await session.commit()
-
-
-def _slowly() -> float:
-    """1 s, 2 s, 4 s ... 30 s between looks at a job that may wait for weeks."""
-    return float(min(30, 2 ** min(activity.info().attempt - 1, 5)))
-
 
 def _item(call: StepCall) -> UUID:
     if call.item_id is None:
@@ -319,35 +232,8 @@ def _item(call: StepCall) -> UUID:
     return call.item_id
 
 
-async def _claim_of(session: Session, order_id: UUID) -> PaymentClaim | None:
-    return (
-        await session.exec(
-            select(PaymentClaim).where(PaymentClaim.order_id == order_id)
-        )
-    ).one_or_none()
-
-
-async def _claimed(session: Session, payment_ids: list[str]) -> set[str]:
-    found = await session.exec(
-        select(PaymentClaim.stripe_payment_intent_id).where(
-            col(PaymentClaim.stripe_payment_intent_id).in_(payment_ids)
-        )
-    )
-    return set(found.all())
-
-
-async def _lines(session: Session, order_id: UUID) -> list[tuple[OrderItem, Job]]:
-    rows = await session.exec(
-        select(OrderItem, Job)
-        .join(Job, col(Job.id) == col(OrderItem.job_id))
-        .where(OrderItem.order_id == order_id)
-        .order_by(col(OrderItem.position))
-    )
-    return list(rows.all())
-
-
 async def _plan(session: Session, order: Order) -> list[ItemPlan]:
-    lines = await _lines(session, order.id)
+    lines = await orders.lines(session, order.id)
     job_of = {item.id: job.id for item, job in lines}
     return [
         ItemPlan(
@@ -367,55 +253,8 @@ async def _cancel_orphaned(
     session: Session, lines: list[tuple[OrderItem, Job]]
 ) -> None:
     """A line whose needed line was undone never begins."""
-    undone = {item.id for item, job in lines if job.status in UNDONE}
+    undone = {item.id for item, job in lines if job.status in UNDONE_JOBS}
     for item, job in lines:
         if job.status == JobStatus.WAITING and item.needs_item_id in undone:
             job.status, job.ended_at = JobStatus.CANCELLED, utc_now()
             await services.fail_subject(session, job)
-
-
-async def _refunded(session: Session, order_id: UUID) -> Cents:
-    rows = await session.exec(
-        select(PaymentRefund.amount).where(
-            PaymentRefund.order_id == order_id,
-            ~col(PaymentRefund.key).startswith("rest:"),
-        )
-    )
-    return sum(rows.all())
-
-
-async def _unrefunded(session: Session, items: list[OrderItem]) -> list[OrderItem]:
-    made = await session.exec(
-        select(PaymentRefund.order_item_id).where(
-            col(PaymentRefund.order_item_id).in_([item.id for item in items]),
-            PaymentRefund.status == RefundStatus.MADE,
-        )
-    )
-    done = set(made.all())
-    return [item for item in items if item.id not in done and item.amount > 0]
-
-
-async def _intend_refund(
-    session: Session,
-    claim: PaymentClaim,
-    amount: Cents,
-    *,
-    key: str,
-    item: OrderItem | None = None,
-) -> None:
-    await session.exec(
-        insert(PaymentRefund)
-        .values(
-            id=uuid4(),
-            created_at=utc_now(),
-            tenant_id=claim.tenant_id,
-            key=key,
-            order_id=claim.order_id,
-            order_item_id=item.id if item else None,
-            stripe_payment_intent_id=claim.stripe_payment_intent_id,
-            amount=amount,
-            currency=claim.currency,
-            status=RefundStatus.INTENDED,
-        )
-        .on_conflict_do_nothing()
-    )

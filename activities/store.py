@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from uuid import UUID
 
+from temporalio import activity
+
 from activities.calls import StepCall
 from activities.errors import GiveUp
 from models.base import utc_now
@@ -58,3 +60,8 @@ def finish(job: Job) -> None:
     job.status = JobStatus.SUCCEEDED
     job.step = job.reason = job.message = None
     job.ended_at = job.updated_at = utc_now()
+
+
+def slowly() -> float:
+    """1 s, 2 s, 4 s ... 30 s between looks at a job that may wait for weeks."""
+    return float(min(30, 2 ** min(activity.info().attempt - 1, 5)))

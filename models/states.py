@@ -140,6 +140,8 @@ OPEN_JOBS = (
     JobStatus.UNDOING,
 )
 
+UNDONE_JOBS = (JobStatus.FAILED, JobStatus.CANCELLED)
+
 ORDER_MOVES: dict[OrderStatus, frozenset[OrderStatus]] = {
     OrderStatus.AWAITING_PAYMENT: frozenset(
         {OrderStatus.FULFILLING, OrderStatus.CANCELLED, OrderStatus.EXPIRED}
@@ -156,7 +158,7 @@ ORDER_MOVES: dict[OrderStatus, frozenset[OrderStatus]] = {
     OrderStatus.CANCELLED: frozenset(),
     # A payment that arrives late revives the order.
     OrderStatus.EXPIRED: frozenset(
-        {OrderStatus.AWAITING_PAYMENT, OrderStatus.FULFILLING}
+        {OrderStatus.AWAITING_PAYMENT, OrderStatus.FULFILLING, OrderStatus.CANCELLED}
     ),
 }
 

@@ -22,6 +22,7 @@ from activities.orders import PaymentAccount
 from activities.outbox import OPERATOR, tell
 from activities.payment_proof import Due, judge
 from activities.payments import Payment
+from activities.refunds import RefundAccount
 from models.base import utc_now
 from models.database import Database, Session
 from models.inbox import StripeEventReceived
@@ -52,7 +53,7 @@ _FAR_LOOK_EVERY = timedelta(hours=1)
 _REPEAT_WAITS = timedelta(minutes=15)
 
 
-class Payments(PaymentAccount, Protocol):
+class Payments(PaymentAccount, RefundAccount, Protocol):
     async def succeeded_since(self, since: datetime) -> list[Payment]: ...
 
 

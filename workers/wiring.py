@@ -20,6 +20,7 @@ from activities.providers.powerdns import PowerDns
 from activities.providers.smtp import Mailer
 from activities.providers.stripe import StripeAccount
 from activities.providers.web_probe import WebProbe
+from activities.refunds import RefundActivities
 from activities.store import Store
 from activities.websites import WebsiteActivities
 from models.database import Database
@@ -101,6 +102,7 @@ def wire(settings: WorkerSettings, client: Client, db: Database) -> Wired:
     mailer = _mailer(settings, gates)
     schedules = BackupSchedules(client)
     orders = OrderActivities(store, stripe)
+    refunds = RefundActivities(store, stripe)
     websites = WebsiteActivities(store, effects, panels, probe)
     dns = DnsActivities(store, effects, names, platform_domain=settings.platform_domain)
     backups = BackupActivities(
@@ -130,7 +132,7 @@ def wire(settings: WorkerSettings, client: Client, db: Database) -> Wired:
     return Wired(
         db=db,
         gates=gates,
-        activities=_defined(orders, websites, dns, backups, jobs),
+        activities=_defined(orders, refunds, websites, dns, backups, jobs),
         relay=relay,
         stripe_watch=watch,
         rechecks=Rechecks(db, _checks(db, panels, names, archives, schedules)),

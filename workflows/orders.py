@@ -15,6 +15,7 @@ from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
 with workflow.unsafe.imports_passed_through():
     from activities.calls import ItemPlan, JobRef
     from activities.orders import OrderActivities
+    from activities.refunds import RefundActivities
 
 from models.states import JobStatus
 from workflows.engine import search
@@ -40,7 +41,7 @@ AWAIT_ITEM = Step(
 REFUND_UNDONE = Step(
     "refund_undone",
     "Refund the lines that were undone",
-    OrderActivities.refund_undone,
+    RefundActivities.refund_undone,
     STRIPE,
 )
 SETTLE_ORDER = Step(
@@ -58,7 +59,7 @@ TAKE_BACK_ITEMS = Step(
 REFUND_ORDER = Step(
     "refund_order",
     "Refund what is left of the payment",
-    OrderActivities.refund_order,
+    RefundActivities.refund_order,
     STRIPE,
 )
 

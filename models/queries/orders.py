@@ -17,7 +17,7 @@ from models.database import Session
 from models.errors import Invalid, NotFound
 from models.jobs import Job
 from models.ordering import OrderRequest, Placed, PlacedLine, RepeatKey
-from models.orders import Order, OrderRepeat
+from models.orders import Order, OrderItem, OrderRepeat
 from models.products import Product
 from models.queries.order_lines import DELIVERED_BY, Draft, add
 from models.states import JobKind
@@ -201,3 +201,14 @@ async def _products(
                 f"items[{position}].type", f"{line.code} is of the type {product.type}"
             )
     return [by_code[line.code] for line in request.lines]
+
+
+async def lines(session: Session, order_id: UUID) -> list[tuple[OrderItem, Job]]:
+    """The lines of an order, each with the job that delivers it."""
+    rows = await session.exec(
+        select(OrderItem, Job)
+        .join(Job, col(Job.id) == col(OrderItem.job_id))
+        .where(OrderItem.order_id == order_id)
+        .order_by(col(OrderItem.position))
+    )
+    return list(rows.all())

@@ -1,0 +1,104 @@
+"""Giving money back: each undone line once, or what is left of a whole order."""
+
+from typing import Protocol
+
+from sqlmodel import select
+from temporalio import activity
+
+from activities.calls import StepCall
+from activities.errors import NotYet
+from activities.outbox import tell_customer, tell_webhook
+from activities.payments import Refund
+from activities.store import Store, slowly
+from models.base import utc_now
+from models.orders import Order
+from models.payments import PaymentRefund
+from models.queries import orders, refunds
+from models.states import OPEN_JOBS, UNDONE_JOBS, OrderStatus, RefundStatus
+
+
+class RefundAccount(Protocol):
+    """Whoever took the money. `key` makes a repeat the same refund."""
+
+    async def refund(
+        self,
+        payment_intent_id: str,
+        *,
+        amount: int,
+        key: str,
+        metadata: dict[str, str],
+    ) -> Refund: ...
+
+
+class RefundActivities:
+    """`subject_id` of every call is the order."""
+
+    def __init__(self, store: Store, payments: RefundAccount) -> None:
+        self._store, self._payments = store, payments
+
+    @activity.defn
+    async def refund_undone(self, call: StepCall) -> None:
+        """Refunds each undone line once: the row is unique, and so is Stripe's key."""
+        async with self._store.step(call) as (session, _):
+            order = await session.get_one(Order, call.subject_id)
+            claim = await refunds.claim_of(session, order.id)
+            lines = await orders.lines(session, order.id)
+            undone = [item for item, one in lines if one.status in UNDONE_JOBS]
+            if claim is None:
+                await session.commit()
+                return
+            for item in await refunds.unrefunded(session, undone):
+                await refunds.intend(
+                    session, claim, item.amount, key=f"line:{item.id}", item=item
+                )
+            await session.commit()
+        await self._make_refunds(call)
+
+    @activity.defn
+    async def refund_order(self, call: StepCall) -> None:
+        """When every line is undone: refunds what is left, once, and ends the order."""
+        async with self._store.step(call) as (session, _):
+            order = await session.get_one(Order, call.subject_id)
+            lines = await orders.lines(session, order.id)
+            if still := [one for _, one in lines if one.status in OPEN_JOBS]:
+                await session.commit()
+                raise NotYet(f"{len(still)} items are open", delay=slowly())
+            claim = await refunds.claim_of(session, order.id)
+            if claim is not None:
+                rest = claim.amount - await refunds.refunded(session, order.id)
+                if rest > 0:
+                    await refunds.intend(session, claim, rest, key=f"rest:{order.id}")
+            await session.commit()
+        await self._make_refunds(call)
+        async with self._store.step(call) as (session, _):
+            order = await session.get_one(Order, call.subject_id, with_for_update=True)
+            if order.status in (OrderStatus.AWAITING_PAYMENT, OrderStatus.EXPIRED):
+                order.cancel()
+            elif order.status != OrderStatus.CANCELLED:
+                order.settle(delivered=0, undone=1, now=utc_now())
+            await tell_customer(session, order, "order_failed")
+            await tell_webhook(session, order)
+            await session.commit()
+
+    async def _make_refunds(self, call: StepCall) -> None:
+        async with self._store.step(call) as (session, _):
+            intended = (
+                await session.exec(
+                    select(PaymentRefund).where(
+                        PaymentRefund.order_id == call.subject_id,
+                        PaymentRefund.status == RefundStatus.INTENDED,
+                    )
+                )
+            ).all()
+            await session.commit()
+        for refund in intended:
+            made = await self._payments.refund(
+                refund.stripe_payment_intent_id,
+                amount=refund.amount,
+                key=refund.key,
+                metadata={"order_id": str(call.subject_id)},
+            )
+            async with self._store.step(call) as (session, _):
+                row = await session.get_one(PaymentRefund, refund.id)
+                row.status, row.stripe_refund_id = RefundStatus.MADE, made.id
+                await session.commit()

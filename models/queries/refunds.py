@@ -1,0 +1,83 @@
+"""The money of an order: the payment it claims, and what was given back."""
+
+from collections.abc import Sequence
+from uuid import UUID, uuid4
+
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import col, select
+
+from models.base import utc_now
+from models.database import Session
+from models.money import Cents
+from models.orders import OrderItem
+from models.payments import PaymentClaim, PaymentRefund
+from models.states import RefundStatus
+
+
+async def claim_of(session: Session, order_id: UUID) -> PaymentClaim | None:
+    """The claim of this order, if its payment is proven."""
+    return (
+        await session.exec(
+            select(PaymentClaim).where(PaymentClaim.order_id == order_id)
+        )
+    ).one_or_none()
+
+
+async def claimed(session: Session, payment_ids: Sequence[str]) -> set[str]:
+    """Those of the payments that some order has claimed."""
+    found = await session.exec(
+        select(PaymentClaim.stripe_payment_intent_id).where(
+            col(PaymentClaim.stripe_payment_intent_id).in_(payment_ids)
+        )
+    )
+    return set(found.all())
+
+
+async def refunded(session: Session, order_id: UUID) -> Cents:
+    """What was given back line by line."""
+    rows = await session.exec(
+        select(PaymentRefund.amount).where(
+            PaymentRefund.order_id == order_id,
+            ~col(PaymentRefund.key).startswith("rest:"),
+        )
+    )
+    return sum(rows.all())
+
+
+async def unrefunded(session: Session, items: Sequence[OrderItem]) -> list[OrderItem]:
+    """Those of the lines whose money is not given back yet."""
+    made = await session.exec(
+        select(PaymentRefund.order_item_id).where(
+            col(PaymentRefund.order_item_id).in_([item.id for item in items]),
+            PaymentRefund.status == RefundStatus.MADE,
+        )
+    )
+    done = set(made.all())
+    return [item for item in items if item.id not in done and item.amount > 0]
+
+
+async def intend(
+    session: Session,
+    claim: PaymentClaim,
+    amount: Cents,
+    *,
+    key: str,
+    item: OrderItem | None = None,
+) -> None:
+    """The row before Stripe is asked; one per line, one for the rest of an order."""
+    await session.exec(
+        insert(PaymentRefund)
+        .values(
+            id=uuid4(),
+            created_at=utc_now(),
+            tenant_id=claim.tenant_id,
+            key=key,
+            order_id=claim.order_id,
+            order_item_id=item.id if item else None,
+            stripe_payment_intent_id=claim.stripe_payment_intent_id,
+            amount=amount,
+            currency=claim.currency,
+            status=RefundStatus.INTENDED,
+        )
+        .on_conflict_do_nothing()
+    )
