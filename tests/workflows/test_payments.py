@@ -1,0 +1,165 @@
+"""Payments and orders that do not come in pairs: sent twice, paid twice, never sent."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from functools import partial
+
+import pytest
+from sqlmodel import select
+from temporalio.testing import WorkflowEnvironment
+
+from api.services import payments
+from models.base import utc_now
+from models.database import Database
+from models.jobs import Job
+from models.ordering import Line
+from models.orders import Order, OrderRepeat
+from models.payments import UnclaimedPayment
+from models.states import JobStatus, OrderStatus, RepeatStatus, UnclaimedStatus
+from tests.judge import balanced, golden
+from tests.workflows.operator import OPERATOR, mails_with
+from tests.workflows.shop import PATIENT, PRICE
+from tests.world import DOMAIN, GROWTH, Providers, World, world
+
+EMAIL = "ada@example.com"
+
+
+@pytest.fixture
+async def watchful(
+    simulators: Providers, db: Database, temporal: WorkflowEnvironment
+) -> AsyncIterator[World]:
+    """A world that lists a payment without an order after a second."""
+    async with world(
+        simulators,
+        db,
+        temporal.client.service_client.config.target_host,
+        payments_seconds=0.5,
+        unclaimed_after_seconds=1.0,
+    ) as made:
+        yield made
+
+
+async def test_two_payments_and_two_identical_bodies_make_two_websites(
+    here: World,
+) -> None:
+    customer = (await here.pay(PRICE, email=EMAIL))["customer"]["id"]
+    await here.pay(PRICE, customer=customer)
+
+    first = await here.order(customer=customer, email=EMAIL)
+    again = await here.order(customer=customer, email=EMAIL)
+    assert again.id == first.id, "a repeat gets the first answer"
+
+    await here.until(lambda: completed(here), lambda done: len(done) == 1)
+    await here.wired.stripe_watch.repeats()
+    await here.until(lambda: completed(here), lambda done: len(done) == 2)
+    (repeat,) = await repeats(here)
+    assert repeat.status == RepeatStatus.ORDERED
+    assert {first.id, repeat.order_id} == {one.id for one in await completed(here)}
+    await golden(here, orders=2)
+    await balanced(here)
+
+
+async def test_one_payment_and_sixty_identical_bodies_make_one_website(
+    here: World,
+) -> None:
+    customer = (await here.pay(PRICE, email=EMAIL))["customer"]["id"]
+
+    placed = await asyncio.gather(
+        *(here.order(customer=customer, email=EMAIL) for _ in range(60))
+    )
+    assert len({order.id for order in placed}) == 1
+    await here.until(lambda: completed(here), lambda done: len(done) == 1)
+    await here.wired.stripe_watch.repeats()
+    assert {one.status for one in await repeats(here)} == {RepeatStatus.HELD}
+    async with here.db.platform() as session:
+        for repeat in (await session.exec(select(OrderRepeat))).all():
+            repeat.created_at = utc_now() - timedelta(minutes=16)
+        await session.commit()
+    await here.wired.stripe_watch.repeats()
+
+    closed = await repeats(here)
+    assert [one.status for one in closed] == [RepeatStatus.DUPLICATE] * 59
+    await golden(here, orders=1)
+    await balanced(here)
+
+
+async def test_a_payment_whose_order_never_came_becomes_an_order_or_a_refund(
+    watchful: World,
+) -> None:
+    here = watchful
+    for number in (1, 2):
+        await here.pay(PRICE, email=f"p{number}@example.com")
+    listed = await here.until(lambda: unclaimed(here), lambda found: len(found) == 2)
+    for intent in (payment.stripe_payment_intent_id for payment in listed):
+        tell = partial(mails_with, here, intent)
+        await here.until(tell, lambda mails: len(mails) == 1)
+    books = await balanced(here)
+    assert books.listed == 2 * PRICE
+
+    to_order, to_refund = listed
+    async with here.db.platform() as session:
+        placed = await payments.order_for(
+            session,
+            here.client,
+            OPERATOR,
+            to_order.id,
+            email=EMAIL,
+            lines=tuple(Line(code, kind) for code, kind in GROWTH),
+            platform_domain=DOMAIN,
+        )
+    async with here.db.platform() as session:
+        await payments.refund(session, OPERATOR, to_refund.id, reason="nobody knows")
+
+    assert placed.job is not None
+    job = await here.ended(await here.read(Job, placed.job.id), within=PATIENT)
+    assert job.status == JobStatus.SUCCEEDED
+    intent = to_refund.stripe_payment_intent_id
+    given_back = await here.until(
+        lambda: here.wired.stripe.refunds(intent), lambda made: len(made) > 0
+    )
+    assert [one.amount for one in given_back] == [PRICE]
+    assert await unclaimed(here) == []
+    books = await here.until(
+        lambda: balanced(here), lambda sums: sums.refunded == PRICE
+    )
+    assert (books.claimed, books.refunded, books.listed) == (PRICE, PRICE, 0)
+
+
+async def test_a_listed_payment_comes_off_the_list_when_its_order_comes_late(
+    watchful: World,
+) -> None:
+    here = watchful
+    paid = await here.pay(PRICE, email=EMAIL)
+    (listed,) = await here.until(lambda: unclaimed(here), lambda found: len(found) > 0)
+
+    order = await here.order(customer=paid["customer"]["id"], email=EMAIL)
+
+    job = await here.ended(await here.job_of(order), within=PATIENT)
+    assert job.status == JobStatus.SUCCEEDED
+    payment = await here.read(UnclaimedPayment, listed.id)
+    assert (payment.status, payment.order_id) == (UnclaimedStatus.CLAIMED, order.id)
+    assert (await balanced(here)).claimed == PRICE
+
+
+async def completed(world: World) -> list[Order]:
+    async with world.db.platform() as session:
+        found = await session.exec(
+            select(Order).where(Order.status == OrderStatus.COMPLETED)
+        )
+        return list(found)
+
+
+async def repeats(world: World) -> list[OrderRepeat]:
+    async with world.db.platform() as session:
+        return list(await session.exec(select(OrderRepeat)))
+
+
+async def unclaimed(world: World) -> list[UnclaimedPayment]:
+    async with world.db.platform() as session:
+        found = await session.exec(
+            select(UnclaimedPayment).where(
+                UnclaimedPayment.status == UnclaimedStatus.LISTED
+            )
+        )
+        return list(found)
