@@ -16,6 +16,11 @@ _LETTERS: Mapping[str, tuple[str, str]] = {
         " being refunded to the same card or account; nothing else is charged.\n\n"
         "We are sorry.\n\nYour MigraHosting team\n",
     ),
+    "order_cancelled": (
+        "Your order {short} was cancelled",
+        "Hello,\n\nyour order {short} was cancelled before it was paid. Nothing was"
+        " charged.\n\nYour MigraHosting team\n",
+    ),
     "job.needs_attention": (
         "[mpanel] {kind} needs a decision: {cause}",
         "Job {jobId} ({kind}) waits for a person.\n\nCause: {cause}\n{message}\n\n"
@@ -27,6 +32,13 @@ _LETTERS: Mapping[str, tuple[str, str]] = {
         "[mpanel] A payment nobody claimed: {amount} {currency}",
         "Payment {paymentIntentId} succeeded at {paidAt} and no order claims it.\n\n"
         "Make the order or the refund: {public_url}/api/payments/unclaimed\n",
+    ),
+    "orphan.found": (
+        "[mpanel] Nobody's: {what}",
+        "{what} carries our mark, and our ledger of effects knows nothing of it.\n"
+        "This happens when the database was taken back in time. Find out whose it is,"
+        " then take it away there by hand.\n\n"
+        "All of them: {public_url}/api/alerts?status=open\n",
     ),
     "effect.orphan": (
         "[mpanel] Found and removed: {kind} {reference}",

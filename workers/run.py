@@ -111,6 +111,7 @@ def loops_of(
         Loop("payments", settings.payments_seconds, watch.payments),
         Loop("reconcile", settings.reconcile_seconds / 4, reconciler.round),
         Loop("rechecks", 5.0, wired.rechecks.round),
+        Loop("orphans", settings.orphans_seconds / 4, wired.orphans.round),
         Loop("books", 86400.0, NightlyBooks(db, wired.stripe).round),
         Loop("schedules", 3600.0, partial(restore_schedules, db, wired.schedules)),
     ], reconciler

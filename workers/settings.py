@@ -91,6 +91,10 @@ class WorkerSettings(DatabaseSettings):
         default=20, gt=0, description="how often an open job is held against its run"
     )
 
+    orphans_seconds: float = Field(
+        default=3600, gt=0, description="how often providers are asked for orphans"
+    )
+
     @property
     def rates(self) -> dict[str, float]:
         """Activities per second of each queue that has a limit, by lower-case name.

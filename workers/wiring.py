@@ -28,6 +28,7 @@ from models.effects import Effect
 from models.servers import Server
 from models.vault import Vault
 from workers.gates import AccountGates
+from workers.orphans import Listings, Orphans
 from workers.rechecks import Check, Rechecks
 from workers.relay import Relay
 from workers.settings import WorkerSettings
@@ -72,6 +73,7 @@ class Wired:
     relay: Relay
     stripe_watch: StripeWatch
     rechecks: Rechecks
+    orphans: Orphans
     stripe: StripeAccount
     schedules: BackupSchedules
     closing: list[Callable[[], Any]]
@@ -136,6 +138,11 @@ def wire(settings: WorkerSettings, client: Client, db: Database) -> Wired:
         relay=relay,
         stripe_watch=watch,
         rechecks=Rechecks(db, _checks(db, panels, names, archives, schedules)),
+        orphans=Orphans(
+            db,
+            Listings(lambda server: panels.of(server).site_users(), names.ours),
+            every=settings.orphans_seconds,
+        ),
         stripe=stripe,
         schedules=schedules,
         closing=[

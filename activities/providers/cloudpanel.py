@@ -75,6 +75,12 @@ class CloudPanel:
                 return FoundSite(domain, tree.site_user)
         return None
 
+    async def site_users(self) -> list[str]:
+        """The system users that have a home, ours and others."""
+        async with self._server.sftp(disk=_HOME) as session:
+            users = [str(user) for user in await session.client.listdir(_HOME)]
+        return sorted(user for user in users if _SITE_USER.fullmatch(user))
+
     async def create_site(
         self,
         *,

@@ -80,6 +80,22 @@ class PowerDns:
             return None
         return Record(_contents(rrset), _reference(rrset))
 
+    async def ours(self) -> dict[str, str]:
+        """Every record set that carries our mark: its name by our reference."""
+        zones = self._api.json_of(await self._api.request("GET", "/zones"))
+        if not isinstance(zones, list):
+            raise self._api.garbage("zones")
+        found: dict[str, str] = {}
+        for zone in zones:
+            path = _path(str(zone["name"]))
+            response = await self._api.request("GET", path, expected=(404,))
+            if response.status_code == 404:
+                continue  # deleted meanwhile
+            for rrset in self._api.json_of(response)["rrsets"]:
+                if (reference := _reference(rrset)) is not None:
+                    found[reference] = str(rrset["name"]).rstrip(".")
+        return found
+
     async def put_record(
         self,
         zone: str,

@@ -145,6 +145,10 @@ async def test_an_unknown_site_is_none_and_not_served(
         assert server.sim is None  # nginx hangs up, as CloudPanel's does
 
 
+async def test_the_users_of_sites_are_listed(site: Site) -> None:
+    assert site.user in await site.panel.site_users()
+
+
 async def test_making_our_site_again_is_fine(site: Site) -> None:
     await site.deploy(**{"index.php": "kept"})
 

@@ -80,6 +80,19 @@ async def test_a_record_is_put_found_and_answered_by_dns(
     assert answer.answer[0].ttl == 300
 
 
+async def test_only_records_that_carry_our_mark_are_listed_as_ours(
+    pdns: PowerDns, nameserver: DnsTarget, zone: str
+) -> None:
+    reference = f"site:{zone}"
+    await pdns.put_record(zone, f"www.{zone}", "A", ("192.0.2.1",), reference=reference)
+    await foreign_record(nameserver, zone, f"old.{zone}")
+
+    ours = await pdns.ours()
+
+    assert ours[reference] == f"www.{zone}"
+    assert f"old.{zone}" not in ours.values()
+
+
 async def test_putting_again_replaces_and_the_serial_grows_only_by_changes(
     pdns: PowerDns, zone: str
 ) -> None:

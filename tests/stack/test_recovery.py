@@ -1,6 +1,7 @@
 """A store is lost, or goes back in time: no order is lost, nobody pays twice, and what
 cannot be known is told to an operator."""
 
+import re
 import shutil
 import signal
 import subprocess
@@ -62,8 +63,8 @@ def retry_all(shop: Shop, order_ids: list[str]) -> None:
 def test_postgresql_taken_back_in_time_charges_nobody_twice(
     shop: Shop, stand: Stand
 ) -> None:
-    """An order in flight at the copy is adopted; of an order that came after it, only
-    the payment is left, and it is listed until somebody tells us what it was for."""
+    """An order in flight at the copy is adopted. Of one that came after it, payment
+    and site are listed, until somebody tells us what they were for."""
     since = Ledgers(shop)
     shop.delays("hosting", **{"clpctl *": 3.0})
     in_flight = shop.bought()
@@ -76,6 +77,11 @@ def test_postgresql_taken_back_in_time_charges_nobody_twice(
     for paid, order_id in (in_flight, (later, shop.order(later))):
         delivered(shop, paid, shop.completed(order_id))
     since.come_to(times(GOLDEN, 2))
+    user_of = {
+        one["key"]: one["detail"]["user"]
+        for one in since.effects("hosting")
+        if one["effect"] == "site.created"
+    }
 
     stand.down()
     put_back(stand, copy)
@@ -85,6 +91,12 @@ def test_postgresql_taken_back_in_time_charges_nobody_twice(
     order = shop.completed(in_flight[1])
     assert order["paidBy"]["stripePaymentIntentId"] == in_flight[0].intent
     until(lambda: listed(shop, later.intent), within=60)
+    [site] = shop.read(f"/api/customers/{order['customerId']}/websites")["items"]
+    del user_of[site["domain"]]
+    [(domain, user)] = user_of.items()
+    until(
+        lambda: orphans(shop) == {f"DNS record {domain}", f"site of {user}"}, within=30
+    )
     since.come_to(times(GOLDEN, 2), told=True)
     assert stand.doctor().returncode == 0
 
@@ -92,9 +104,18 @@ def test_postgresql_taken_back_in_time_charges_nobody_twice(
     again = shop.completed(shop.order(later))
     assert again["paidBy"]["stripePaymentIntentId"] == later.intent
     until(lambda: not listed(shop, later.intent), within=10)
+    assert len(orphans(shop)) == 2
     assert [one for one in since.effects("stripe") if "refund" in one["effect"]] == []
     assert charged(since) == 2 * PRICE
     assert stand.doctor().returncode == 0
+
+
+def orphans(shop: Shop) -> set[str]:
+    """What carries our mark and no row explains, as an operator is told."""
+    alerts = shop.read("/api/alerts?status=open&pageSize=100")["items"]
+    found = (one["message"] for one in alerts if one["cause"] == "orphan")
+    words = re.compile(r"the ((DNS record|site of) \S+)")
+    return {words.match(message)[1] for message in found}  # type: ignore[index]
 
 
 def listed(shop: Shop, intent: str) -> bool:

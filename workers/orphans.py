@@ -1,0 +1,136 @@
+"""The orphan report: the ledger of effects against the providers' own listings.
+
+Whatever carries our mark at a provider was intended in the ledger before it was made.
+So what the ledger does not know was made by a database that is no more: the one from
+before a restore. It may be a customer's live site, so it is told of and left alone.
+"""
+
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from uuid import UUID, uuid4, uuid5
+
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import col, or_, select
+
+from activities.outbox import OPERATOR, tell
+from models.alerts import Alert
+from models.base import utc_now
+from models.database import Database, Session
+from models.effects import Effect
+from models.servers import Server
+from models.states import AlertStatus, EffectState
+from models.tenants import MIGRAHOSTING
+
+CAUSE = "orphan"
+OUR_USER = re.compile(r"mp[0-9a-f]{12}")
+
+
+@dataclass(frozen=True)
+class Listings:
+    """What each provider says is there under our mark."""
+
+    site_users: Callable[[Server], Awaitable[list[str]]]
+    records: Callable[[], Awaitable[Mapping[str, str]]]
+
+
+class Orphans:
+    """`every`: seconds between two looks, and before the first."""
+
+    def __init__(self, db: Database, listings: Listings, *, every: float) -> None:
+        self._db, self._listings, self._every = db, listings, every
+        self._due = time.monotonic() + every
+
+    async def round(self) -> None:
+        """Looks, if it is time."""
+        if time.monotonic() >= self._due:
+            await self.look()
+            self._due = time.monotonic() + self._every
+
+    async def look(self) -> None:
+        """One open alert and one mail per orphan; gone ones are resolved."""
+        there = await self._there()
+        # Read after the listing: a row is committed before its effect can be listed.
+        async with self._db.platform() as session:
+            known = await _known(session)
+            found = {
+                uuid5(MIGRAHOSTING, f"{CAUSE}:{mark}"): what
+                for mark, what in there.items()
+                if mark not in known
+            }
+            await _resolve_all_but(session, set(found))
+            for subject_id, what in found.items():
+                await _tell_of(session, subject_id, what)
+            await session.commit()
+
+    async def _there(self) -> dict[str, str]:
+        """What is there, in words, by its mark."""
+        async with self._db.platform() as session:
+            servers = (await session.exec(select(Server))).all()
+        there = {
+            user: f"the site of {user} on {server.name}"
+            for server in servers
+            for user in await self._listings.site_users(server)
+            if OUR_USER.fullmatch(user)
+        }
+        for reference, name in (await self._listings.records()).items():
+            there[reference] = f"the DNS record {name}"
+        return there
+
+
+async def _known(session: Session) -> set[str]:
+    """The marks of everything that may be there."""
+    rows = await session.exec(
+        select(Effect.kind, Effect.owner_id, Effect.reference).where(
+            or_(
+                Effect.state != EffectState.REMOVED,
+                col(Effect.check_at).is_not(None),
+            )
+        )
+    )
+    return {
+        f"mp{owner_id.hex[:12]}" if kind == "site" else reference
+        for kind, owner_id, reference in rows.all()
+    }
+
+
+async def _resolve_all_but(session: Session, standing: set[UUID]) -> None:
+    rows = await session.exec(
+        select(Alert).where(
+            Alert.cause == CAUSE,
+            Alert.status != AlertStatus.RESOLVED,
+            col(Alert.subject_id).not_in(standing),
+        )
+    )
+    for alert in rows.all():
+        alert.status, alert.resolved_at = AlertStatus.RESOLVED, utc_now()
+
+
+async def _tell_of(session: Session, subject_id: UUID, what: str) -> None:
+    alert_id = uuid4()
+    raised = await session.exec(
+        insert(Alert)
+        .values(
+            id=alert_id,
+            created_at=utc_now(),
+            tenant_id=MIGRAHOSTING,
+            cause=CAUSE,
+            subject_id=subject_id,
+            severity="warning",
+            message=f"{what} carries our mark, and no effect of ours explains it",
+            status=AlertStatus.OPEN,
+        )
+        .on_conflict_do_nothing()
+        .returning(col(Alert.id))
+    )
+    if raised.scalar_one_or_none() is not None:
+        await tell(
+            session,
+            tenant_id=MIGRAHOSTING,
+            channel="mail",
+            recipient=OPERATOR,
+            template="orphan.found",
+            subject_id=alert_id,
+            facts={"what": what},
+        )
