@@ -26,17 +26,19 @@ def replies_of_one_order(shop: Shop, door: Door) -> int:
     return door.seen - before
 
 
-def lose(nth: int, shop: Shop, door: Door) -> float:
-    """One order, in whose course one reply is lost; the seconds it took."""
+def lose(nth: int, shop: Shop, door: Door, tell: Tell) -> bool:
+    """One order, in whose course one reply is lost. False: so many were not made."""
     since = Ledgers(shop)
     began = time.monotonic()
     door.cut(nth)
     paid = paid_and_told(shop, since)
     order = shop.completed(shop.order(paid, within=WITHIN), within=WITHIN)
     since.come_to(GOLDEN, within=WITHIN)
-    took = time.monotonic() - began
+    took, lost = time.monotonic() - began, door.done
+    door.spare()
     delivered(shop, paid, order)
-    return took
+    tell(f"{took:5.1f} s  reply {nth} {'lost' if lost else 'never came'}")
+    return lost
 
 
 @pytest.mark.parametrize("store", ["postgres", "temporal"])
@@ -50,9 +52,10 @@ def test_any_reply_may_be_lost(
 ) -> None:
     door: Door = getattr(doors, store)
     count = replies_of_one_order(shop, door)
-    for nth in sorted(draw.sample(range(1, count + 1), 4)):
-        took = lose(nth, shop, door)
-        tell(f"{took:5.1f} s  reply {nth}/{count} of {store} lost")
+    sample = sorted(draw.sample(range(1, count + 1), 4))
+    tell(f"{store}: {sample} of {count} replies")
+    # Background work differs from run to run, so that a late one may not come.
+    assert sum(lose(nth, shop, door, tell) for nth in sample) >= 2
     all_paid_for(stand)
 
 
@@ -64,7 +67,7 @@ def test_every_reply_is_lost_once(
 ) -> None:
     door: Door = getattr(doors, store)
     count = replies_of_one_order(shop, door)
-    for nth in range(1, count + 1):
-        took = lose(nth, shop, door)
-        tell(f"{took:5.1f} s  reply {nth}/{count} of {store} lost")
+    tell(f"{store}: each of {count} replies")
+    lost = [lose(nth, shop, door, tell) for nth in range(1, count + 1)]
+    assert sum(lost) > 0.8 * count
     all_paid_for(stand)
