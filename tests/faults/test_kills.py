@@ -17,6 +17,7 @@ from tests.faults.ledgers import (
     Ledgers,
     delivered,
     paid_and_told,
+    times,
 )
 from tests.faults.shop import Shop
 from tests.faults.stand import PARTS, Stand
@@ -89,9 +90,11 @@ def suffer(cell: Cell, shop: Shop, stand: Stand) -> float:
     return took
 
 
-def all_paid_for(stand: Stand) -> None:
+def all_is_well(stand: Stand, whole: Ledgers, *, orders: int) -> None:
+    """Every cent has its place; and nothing came twice after it had been judged."""
     books = stand.doctor()
     assert books.returncode == 0, books.stdout + books.stderr
+    assert whole.tally() == times(GOLDEN, orders)
 
 
 def test_a_part_may_die_at_any_call(
@@ -101,11 +104,11 @@ def test_a_part_may_die_at_any_call(
     draw: random.Random,
     tell: Tell,
 ) -> None:
-    moments = [(part, moment) for part in PARTS for moment in MOMENTS]
-    for part, moment in draw.sample(moments, 5):
-        cell = Cell(part, moment, draw.choice(calls))
+    whole = Ledgers(shop)
+    for part in PARTS:
+        cell = Cell(part, draw.choice(MOMENTS), draw.choice(calls))
         tell(f"{suffer(cell, shop, stand):5.1f} s  {cell}")
-    all_paid_for(stand)
+    all_is_well(stand, whole, orders=len(PARTS))
 
 
 @pytest.mark.faults
@@ -120,8 +123,9 @@ def test_the_whole_matrix(
     stand: Stand,
     tell: Tell,
 ) -> None:
+    whole = Ledgers(shop)
     for number, call in enumerate(calls, 1):
         cell = Cell(victim, moment, call)
         took = suffer(cell, shop, stand)
         tell(f"{number:3}/{len(calls)}  {took:5.1f} s  {cell}")
-    all_paid_for(stand)
+    all_is_well(stand, whole, orders=len(calls))
