@@ -105,7 +105,7 @@ def test_postgresql_taken_back_in_time_charges_nobody_twice(
     assert again["paidBy"]["stripePaymentIntentId"] == later.intent
     until(lambda: not listed(shop, later.intent), within=10)
     assert len(orphans(shop)) == 2
-    assert [one for one in since.effects("stripe") if "refund" in one["effect"]] == []
+    since.come_to(times(GOLDEN, 3), told=True)  # one of them is the orphan
     assert charged(since) == 2 * PRICE
     assert stand.doctor().returncode == 0
 

@@ -18,8 +18,10 @@ ORDERS = 10
 @pytest.fixture(scope="module")
 def before(shop: Shop) -> tuple[Paid, str]:
     """An order that was delivered before the stop."""
+    since = Ledgers(shop)
     paid, order_id = shop.bought()
     shop.completed(order_id)
+    since.come_to(GOLDEN)
     return paid, order_id
 
 
