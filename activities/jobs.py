@@ -37,6 +37,9 @@ class JobActivities:
             if job is None:
                 return
             job.status = JobStatus.NEEDS_ATTENTION
+            # The step that parks may be the first, whose own transaction is gone.
+            job.started_generation = job.generation
+            job.started_at = job.started_at or utc_now()
             job.step, job.reason = parking.step, failure.reason
             job.message, job.updated_at = failure.message, utc_now()
             step = (
@@ -71,7 +74,7 @@ class JobActivities:
                 undoing = await jobs.open_abort(session, job) is not None
                 job.status = JobStatus.UNDOING if undoing else JobStatus.RUNNING
                 job.step = job.reason = job.message = None
-                await resolve_alerts(session, job)
+                await jobs.resolve_alerts(session, job)
             if resuming.act is Act.SKIP:
                 step = (
                     await session.exec(
@@ -96,7 +99,7 @@ class JobActivities:
             job.started_generation = job.generation
             job.step = job.reason = job.message = None
             job.updated_at = utc_now()
-            await resolve_alerts(session, job)
+            await jobs.resolve_alerts(session, job)
             await session.commit()
 
     @activity.defn
@@ -109,7 +112,7 @@ class JobActivities:
             job.status = JobStatus.FAILED
             job.message = "aborted by an operator and undone"
             job.ended_at = job.updated_at = utc_now()
-            await resolve_alerts(session, job)
+            await jobs.resolve_alerts(session, job)
             await session.commit()
 
     @activity.defn
@@ -189,19 +192,6 @@ async def raise_alert(
                 "message": message,
             },
         )
-
-
-async def resolve_alerts(
-    session: Session, job: Job, *, cause: str | None = None
-) -> None:
-    """The job's alerts are over, or only those of one cause."""
-    query = select(Alert).where(
-        Alert.job_id == job.id, Alert.status != AlertStatus.RESOLVED
-    )
-    if cause is not None:
-        query = query.where(Alert.cause == cause)
-    for alert in (await session.exec(query)).all():
-        alert.status, alert.resolved_at = AlertStatus.RESOLVED, utc_now()
 
 
 async def _current(session: Session, ref: JobRef) -> Job | None:

@@ -6,7 +6,6 @@ from typing import Protocol
 from uuid import UUID
 
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import select
 from temporalio import activity
 
 from activities.calls import ItemPlan, StepCall
@@ -19,15 +18,15 @@ from models.base import utc_now
 from models.database import Session
 from models.jobs import Job
 from models.orders import Order, OrderItem
-from models.payments import PaymentClaim, UnclaimedPayment
+from models.payments import PaymentClaim
 from models.queries import jobs, orders, refunds, services
 from models.states import (
     OPEN_JOBS,
     UNDONE_JOBS,
     JobKind,
     JobStatus,
+    OrderStatus,
     Reason,
-    UnclaimedStatus,
 )
 
 # An unproven order asks Stripe again at these ages, then hourly, then gives up.
@@ -73,47 +72,50 @@ class OrderActivities:
         return plan
 
     async def _claim(self, call: StepCall, order: Order) -> None:
-        due = Due(
-            order_id=order.id,
-            customer_id=order.stripe_customer_id,
-            amount=order.total,
-            currency=order.currency,
-            placed_at=order.created_at,
-        )
         named = await self._named(call)
         candidates = await self._candidates(order, named)
-        while True:
-            async with self._store.step(call, platform=True) as (session, job):
-                claimed = await refunds.claimed(session, [one.id for one in candidates])
-                proof = (
-                    accept(named, candidates, claimed)
-                    if named
-                    else judge(due, candidates, claimed)
+        # Another order may be quicker at the unique row: then the next one that fits.
+        while not await self._claim_one(call, named, candidates):
+            continue
+
+    async def _claim_one(
+        self, call: StepCall, named: str | None, candidates: Sequence[Payment]
+    ) -> bool:
+        async with self._store.step(call, platform=True) as (session, job):
+            order = await session.get_one(Order, call.subject_id, with_for_update=True)
+            if await refunds.claim_of(session, order.id) is not None:
+                return True
+            if order.status not in (OrderStatus.AWAITING_PAYMENT, OrderStatus.EXPIRED):
+                raise GiveUp(Reason.ENDED, f"the order is {order.status}")
+            taken = await refunds.spoken_for(
+                session, [one.id for one in candidates], order_id=order.id
+            )
+            proof = (
+                accept(named, candidates, taken)
+                if named
+                else judge(due(order), candidates, taken)
+            )
+            if proof.payment is None and proof.ambiguous:
+                await session.commit()
+                raise GiveUp(Reason.PAYMENT_AMBIGUOUS, proof.ambiguous)
+            if proof.payment is None:
+                await self._wait_or_expire(session, order, job, proof.missing)
+                return False
+            session.add(
+                PaymentClaim(
+                    tenant_id=order.tenant_id,
+                    stripe_payment_intent_id=proof.payment.id,
+                    order_id=order.id,
+                    amount=proof.payment.amount_received,
+                    currency=proof.payment.currency.lower(),
                 )
-                chosen = proof.payment
-                if chosen is None and proof.ambiguous:
-                    await session.commit()
-                    raise GiveUp(Reason.PAYMENT_AMBIGUOUS, proof.ambiguous)
-                if chosen is None:
-                    await self._wait_or_expire(session, order, job, proof.missing)
-                    continue
-                session.add(
-                    PaymentClaim(
-                        tenant_id=order.tenant_id,
-                        stripe_payment_intent_id=chosen.id,
-                        order_id=order.id,
-                        amount=chosen.amount_received,
-                        currency=chosen.currency.lower(),
-                    )
-                )
-                try:
-                    await session.commit()
-                except IntegrityError:  # another order, or our own other run, was first
-                    await session.rollback()
-                    if await refunds.claim_of(session, order.id) is None:
-                        continue
-                break
-        await self._unlist(chosen.id, order.id)
+            )
+            try:
+                await refunds.unlist(session, proof.payment.id, order_id=order.id)
+                await session.commit()
+            except IntegrityError:
+                return False
+        return True
 
     async def _named(self, call: StepCall) -> str | None:
         """The payment that an operator named as the order's."""
@@ -150,27 +152,14 @@ class OrderActivities:
             await session.commit()
             delay = next((at - age for at in ASK_AGAIN if at > age), ASK_HOURLY)
             raise NotYet(missing or "no payment yet", delay=max(delay, 1.0))
-        row = await session.get_one(Order, order.id, with_for_update=True)
-        row.expire()
+        order.expire()
+        for line in await jobs.children(session, job.id):
+            await services.fail_subject(session, line)
         job.status, job.reason = JobStatus.FAILED, Reason.PAYMENT_EXPIRED
         job.message = "not paid within 7 days"
         job.ended_at = job.updated_at = utc_now()
         await session.commit()
         raise GiveUp(Reason.ENDED, "not paid within 7 days")
-
-    async def _unlist(self, payment_intent_id: str, order_id: UUID) -> None:
-        async with self._store.platform() as session:
-            listed = (
-                await session.exec(
-                    select(UnclaimedPayment).where(
-                        UnclaimedPayment.stripe_payment_intent_id == payment_intent_id,
-                        UnclaimedPayment.status == UnclaimedStatus.LISTED,
-                    )
-                )
-            ).one_or_none()
-            if listed is not None:
-                listed.status, listed.order_id = UnclaimedStatus.CLAIMED, order_id
-                await session.commit()
 
     @activity.defn
     async def await_item(self, call: StepCall) -> bool:
@@ -224,6 +213,17 @@ class OrderActivities:
             except IntegrityError:
                 raise NotYet("another job holds one of the items", delay=2.0) from None
             await session.commit()
+
+
+def due(order: Order) -> Due:
+    """What the order must be paid with."""
+    return Due(
+        order_id=order.id,
+        customer_id=order.stripe_customer_id,
+        amount=order.total,
+        currency=order.currency,
+        placed_at=order.created_at,
+    )
 
 
 def _item(call: StepCall) -> UUID:

@@ -11,10 +11,13 @@ from activities.outbox import tell_customer, tell_webhook
 from activities.payments import Refund
 from activities.store import Store, slowly
 from models.base import utc_now
+from models.database import Session
+from models.jobs import Job
+from models.money import Cents
 from models.orders import Order
 from models.payments import PaymentRefund
-from models.queries import orders, refunds
-from models.states import OPEN_JOBS, UNDONE_JOBS, OrderStatus, RefundStatus
+from models.queries import jobs, orders, refunds
+from models.states import UNDONE_JOBS, JobStatus, OrderStatus, RefundStatus
 
 
 class RefundAccount(Protocol):
@@ -48,8 +51,9 @@ class RefundActivities:
                 await session.commit()
                 return
             for item in await refunds.unrefunded(session, undone):
+                share = share_of(claim.amount, item.amount, order.total)
                 await refunds.intend(
-                    session, claim, item.amount, key=f"line:{item.id}", item=item
+                    session, claim, share, key=f"line:{item.id}", item=item
                 )
             await session.commit()
         await self._make_refunds(call)
@@ -57,12 +61,11 @@ class RefundActivities:
     @activity.defn
     async def refund_order(self, call: StepCall) -> None:
         """When every line is undone: refunds what is left, once, and ends the order."""
-        async with self._store.step(call) as (session, _):
+        async with self._store.step(call) as (session, root):
             order = await session.get_one(Order, call.subject_id)
-            lines = await orders.lines(session, order.id)
-            if still := [one for _, one in lines if one.status in OPEN_JOBS]:
+            if standing := await self._not_undone(session, root):
                 await session.commit()
-                raise NotYet(f"{len(still)} items are open", delay=slowly())
+                raise NotYet(f"{standing} items are not undone", delay=slowly())
             claim = await refunds.claim_of(session, order.id)
             if claim is not None:
                 rest = claim.amount - await refunds.refunded(session, order.id)
@@ -76,9 +79,24 @@ class RefundActivities:
                 order.cancel()
             elif order.status != OrderStatus.CANCELLED:
                 order.settle(delivered=0, undone=1, now=utc_now())
-            await tell_customer(session, order, "order_failed")
+            paid = await refunds.claim_of(session, order.id) is not None
+            template = "order_failed" if paid else "order_cancelled"
+            await tell_customer(session, order, template)
             await tell_webhook(session, order)
             await session.commit()
+
+    async def _not_undone(self, session: Session, root: Job) -> int:
+        """How many lines still stand. One that went live meanwhile is taken back."""
+        standing = [
+            line
+            for line in await jobs.children(session, root.id)
+            if line.status not in UNDONE_JOBS
+        ]
+        decision = await jobs.open_abort(session, root)
+        for line in standing:
+            if line.status == JobStatus.SUCCEEDED and decision is not None:
+                await jobs.take_back(session, line, decision)
+        return len(standing)
 
     async def _make_refunds(self, call: StepCall) -> None:
         async with self._store.step(call) as (session, _):
@@ -102,3 +120,11 @@ class RefundActivities:
                 row = await session.get_one(PaymentRefund, refund.id)
                 row.status, row.stripe_refund_id = RefundStatus.MADE, made.id
                 await session.commit()
+
+
+def share_of(paid: Cents, line: Cents, total: Cents) -> Cents:
+    """What a line cost of what was really paid; a part of a cent stays in the rest.
+
+    The two differ only where a person accepted another amount.
+    """
+    return line if paid == total else paid * line // total

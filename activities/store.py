@@ -11,7 +11,7 @@ from activities.errors import GiveUp
 from models.base import utc_now
 from models.database import Database, Session
 from models.jobs import Job
-from models.states import JobStatus, Reason
+from models.states import UNDONE_JOBS, JobStatus, Reason
 
 
 class Store:
@@ -50,8 +50,9 @@ class Store:
                     job.started_at = job.started_at or utc_now()
                     job.updated_at = utc_now()
                     job.ended_at = None
-            if job.status == JobStatus.CANCELLED:
-                raise GiveUp(Reason.ENDED, "the job was cancelled before it began")
+            # A last step that runs again finds its job succeeded, and that is well.
+            if job.status in UNDONE_JOBS:
+                raise GiveUp(Reason.ENDED, f"the job is over: it is {job.status}")
             yield session, job
 
 

@@ -43,6 +43,7 @@ class Job(TenantRow, table=True):
             "created_at",
             postgresql_where=text(f"status in {_OPEN}"),
         ),
+        Index("jobs_to_close", "ended_at", postgresql_where=text("not timeline_final")),
         Index("jobs_of_tenant", "tenant_id", text("created_at desc")),
     )
 
@@ -65,6 +66,16 @@ class Job(TenantRow, table=True):
     ended_at: datetime | None = moment(default=None)
     # When the timeline was last rebuilt from Temporal's own history.
     reconciled_at: datetime | None = moment(default=None)
+    # It was, once more after the end.
+    timeline_final: bool = False
+
+    def renew(self) -> None:
+        """The next generation: a new run, which adopts or undoes what is there."""
+        self.generation += 1
+        self.status, self.ended_at = JobStatus.PENDING, None
+        self.step = self.reason = self.message = None
+        self.timeline_final = False
+        self.updated_at = utc_now()
 
     @property
     def workflow_id(self) -> str:

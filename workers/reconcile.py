@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
+from sqlalchemy.orm import aliased
 from sqlmodel import col, or_, select
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.enums.v1 import PendingActivityState as Pending
@@ -18,7 +19,7 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.jobs import raise_alert, resolve_alerts
+from activities.jobs import raise_alert
 from models.alerts import Alert
 from models.base import utc_now
 from models.database import Database, Session
@@ -52,34 +53,39 @@ class Reconciler:
     async def round(self) -> None:
         """Open jobs against their runs; ended jobs against their history, once."""
         now = utc_now()
+        root = aliased(Job)
         async with self._db.platform() as session:
-            found = await session.exec(
+            still_open = await session.exec(
                 select(Job)
+                .outerjoin(root, col(root.id) == col(Job.parent_id))
                 .where(
+                    col(Job.status).in_(OPEN_JOBS),
                     or_(
-                        # A waiting child may have a run that never made a step.
-                        col(Job.status).in_(OPEN_JOBS)
-                        & or_(
-                            Job.started_generation == Job.generation,
-                            Job.status == JobStatus.WAITING,
-                        )
-                        & or_(
-                            col(Job.reconciled_at).is_(None),
-                            col(Job.reconciled_at) < now - self._every,
-                        ),
-                        # Once more after the end, when every line has been written.
-                        (col(Job.ended_at) < now - self._every)
-                        & or_(
-                            col(Job.reconciled_at).is_(None),
-                            col(Job.reconciled_at) < col(Job.ended_at) + self._every,
-                        ),
+                        Job.started_generation == Job.generation,
+                        # A released child may have a run that never made a step.
+                        (col(Job.status) == JobStatus.WAITING)
+                        & (col(root.status) == JobStatus.RUNNING),
+                    ),
+                    or_(
+                        col(Job.reconciled_at).is_(None),
+                        col(Job.reconciled_at) < now - self._every,
                     ),
                     Job.updated_at < now - _GRACE,
                 )
                 .order_by(col(Job.reconciled_at).asc().nulls_first())
                 .limit(200)
             )
-            due = found.all()
+            # Once more after the end, when every line has been written.
+            just_ended = await session.exec(
+                select(Job)
+                .where(
+                    col(Job.timeline_final).is_(False),
+                    col(Job.ended_at) < now - self._every,
+                )
+                .order_by(col(Job.ended_at))
+                .limit(200)
+            )
+            due = [*still_open.all(), *just_ended.all()]
         limit = asyncio.Semaphore(_AT_ONCE)
 
         async def one(job: Job) -> None:
@@ -166,13 +172,17 @@ class Reconciler:
                     occasion=f"{row.generation}:{Reason.RUN_STUCK}:{at}",
                 )
             elif told and not problems:
-                await resolve_alerts(session, row, cause=str(Reason.RUN_STUCK))
+                await jobs.resolve_alerts(session, row, cause=Reason.RUN_STUCK)
             await session.commit()
 
     async def _seen(self, job: Job) -> None:
         async with self._db.platform() as session:
             row = await jobs.get(session, job.id, lock=True)
             row.reconciled_at = utc_now()
+            if row.status not in OPEN_JOBS:
+                # What it alerted about is over, however it ended.
+                row.timeline_final = job.status not in OPEN_JOBS
+                await jobs.resolve_alerts(session, row)
             await session.commit()
 
 

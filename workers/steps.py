@@ -22,7 +22,7 @@ from activities.calls import StepCall
 from models.base import utc_now
 from models.states import Reason, StepStatus
 from workers.progress import ProgressWriter, StepLine
-from workers.trouble import LONGEST, NOT_YET, Account, Verdict, judge
+from workers.trouble import LONGEST, NOT_YET, Account, Verdict, judge, worn_out
 from workflows.engine.steps import UNDO
 
 _BEAT = 1.0
@@ -94,6 +94,9 @@ class _Around(ActivityInboundInterceptor):
         if not isinstance(call, StepCall):
             return await self.next.execute_activity(input)
         account = _account_so_far()
+        if verdict := worn_out(account, self._steps.patience_of(call)):
+            self._note_failure(call, account, verdict)
+            raise verdict.error()
         self._steps.note(call, account, StepStatus.RUNNING)
         beating = asyncio.create_task(_beat(account))
         began = time.monotonic()
@@ -114,7 +117,7 @@ class _Around(ActivityInboundInterceptor):
             if ending.asked_for_now and verdict.delay is not None:
                 verdict = replace(verdict, delay=_AT_ONCE)
             # The next try, on whichever worker, goes on with this account.
-            activity.heartbeat(account.tries, verdict.spent)
+            activity.heartbeat(account.tries, verdict.spent, verdict.odd)
             self._note_failure(call, account, verdict)
             raise verdict.error() from None
         finally:
@@ -142,8 +145,9 @@ class _Around(ActivityInboundInterceptor):
 
 def _account_so_far() -> Account:
     details = activity.info().heartbeat_details
-    if len(details) == 2:
-        return Account(tries=int(details[0]) + 1, spent=float(details[1]))
+    if len(details) == 3:
+        tries, spent, odd = details
+        return Account(tries=int(tries) + 1, spent=float(spent), odd=int(odd))
     return Account(tries=activity.info().attempt)
 
 
@@ -177,6 +181,9 @@ class _Ending:
 
 
 async def _beat(account: Account) -> None:
+    """A try that ends without an answer has used up the time it took."""
+    began = time.monotonic()
     while True:
-        activity.heartbeat(account.tries, account.spent)
+        elapsed = time.monotonic() - began
+        activity.heartbeat(account.tries, account.spent + elapsed, account.odd)
         await asyncio.sleep(_BEAT)

@@ -6,7 +6,9 @@ away or the process died, is started here. Only roots and later generations are;
 """
 
 import asyncio
+from collections.abc import Coroutine, Iterable
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -15,25 +17,24 @@ from temporalio.client import Client, WorkflowUpdateFailedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.calls import Decided, JobRef
+from activities.errors import redacted
 from models.base import utc_now
 from models.database import Database
 from models.jobs import Decision, Job, workflow_id
 from models.queries import jobs
 from models.states import (
     OPEN_JOBS,
+    UNDONE_JOBS,
     Act,
     DecisionStatus,
     JobKind,
     JobStatus,
-    Reason,
 )
 from workflows.engine.start import start
 
 _log = structlog.get_logger(__name__)
 _AT_ONCE = 20
-_BOUND = timedelta(seconds=10)
-
-RUN_GONE = (Reason.RUN_LOST, Reason.RUN_ENDED_OUTSIDE)
+_BOUND = timedelta(seconds=5)
 
 
 class Sweep:
@@ -63,7 +64,7 @@ class Sweep:
             async with limit:
                 await self._start(job, aborts[job.id])
 
-        await asyncio.gather(*(one(job) for job in pending))
+        await _all(one(job) for job in pending)
 
     async def _start(self, job: Job, abort: Decision | None) -> None:
         ref = JobRef(
@@ -82,9 +83,6 @@ class Sweep:
         async with self._db.platform() as session:
             row = await session.get_one(Job, job.id, with_for_update=True)
             row.started_generation = max(row.started_generation, job.generation)
-            if abort is not None:
-                told = await session.get_one(Decision, abort.id)
-                told.status, told.delivered_at = DecisionStatus.DELIVERED, utc_now()
             await session.commit()
 
     async def _end_earlier_run(self, job: Job) -> None:
@@ -122,7 +120,7 @@ class Sweep:
             async with limit:
                 await self._deliver(decision_id)
 
-        await asyncio.gather(*(one(each) for each in waiting))
+        await _all(one(each) for each in waiting)
 
     async def _deliver(self, decision_id: UUID) -> None:
         async with self._db.platform() as session:
@@ -147,10 +145,9 @@ class Sweep:
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
-            if job.status in OPEN_JOBS and job.generation == decision.generation:
-                await self._renew(decision)
+            if await self._is_over(decision):
                 return
-            refused = f"the job had ended: it is {job.status}"
+            refused = "the job had ended"
         async with self._db.platform() as session:
             row = await session.get_one(Decision, decision_id, with_for_update=True)
             if row.status == DecisionStatus.RECORDED:
@@ -160,22 +157,37 @@ class Sweep:
                 row.refused, row.delivered_at = refused, utc_now()
             await session.commit()
 
-    async def _renew(self, decision: Decision) -> None:
-        """Its run is gone from Temporal: the decision goes to a new generation."""
+    async def _is_over(self, decision: Decision) -> bool:
+        """No run answers. True: the decision has found its way, or is to wait.
+
+        A lost run is followed by a new generation; a job that was undone has had its
+        abort; one that is open and not known to be lost yet has the reconciler's next
+        look before it.
+        """
         async with self._db.platform() as session:
             job = await jobs.get(session, decision.job_id, lock=True)
             row = await session.get_one(Decision, decision.id, with_for_update=True)
-            if (
-                job.reason not in RUN_GONE
-                or job.generation != row.generation
-                or row.status != DecisionStatus.RECORDED
-            ):
-                return  # the reconciler has yet to say that the run is gone
-            job.generation += 1
-            job.status, job.updated_at = JobStatus.PENDING, utc_now()
-            job.step = job.reason = job.message = None
-            row.generation = job.generation
-            if Act(row.act) is Act.RETRY:
+            current = job.generation == row.generation
+            if row.status != DecisionStatus.RECORDED:
+                return True
+            if current and job.status in OPEN_JOBS:
+                if job.reason not in jobs.RUN_GONE:
+                    return True
+                await jobs.begin_anew(session, job, row)
+                if Act(row.act) is Act.RETRY:
+                    row.status, row.delivered_at = DecisionStatus.DELIVERED, utc_now()
+            elif current and job.status in UNDONE_JOBS and row.act in jobs.ABORTS:
                 row.status, row.delivered_at = DecisionStatus.DELIVERED, utc_now()
+            else:
+                return False
             await session.commit()
-        _log.info("run_renewed", job=str(decision.job_id), act=str(decision.act))
+        return True
+
+
+async def _all(works: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Every one of them, whatever befalls another."""
+    for outcome in await asyncio.gather(*works, return_exceptions=True):
+        if isinstance(outcome, Exception):
+            _log.warning(
+                "sweep_put_off", error=redacted(f"{type(outcome).__name__}: {outcome}")
+            )

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
 from activities.errors import (
     GiveUp,
@@ -30,14 +31,29 @@ _FIRST: Final = 0.5
 LONGEST: Final = 60.0
 _UNEXPECTED_TRIES: Final = 4
 NOT_YET: Final = "not_yet"
+_TEMPORAL_AWAY: Final = frozenset(
+    {
+        RPCStatusCode.UNAVAILABLE,
+        RPCStatusCode.DEADLINE_EXCEEDED,
+        RPCStatusCode.RESOURCE_EXHAUSTED,
+        RPCStatusCode.ABORTED,
+        RPCStatusCode.CANCELLED,
+        RPCStatusCode.INTERNAL,
+        RPCStatusCode.UNKNOWN,
+    }
+)
 
 
 @dataclass(frozen=True)
 class Account:
-    """What a step has used up so far, over all its tries."""
+    """What a step has used up so far, over all its tries.
+
+    `spent`: seconds of trouble at a provider. `odd`: errors that nobody foresaw.
+    """
 
     tries: int = 0
     spent: float = 0.0
+    odd: int = 0
 
 
 @dataclass(frozen=True)
@@ -48,6 +64,7 @@ class Verdict:
     reason: str
     message: str
     spent: float = 0.0
+    odd: int = 0
     benign: bool = False
 
     def error(self) -> ApplicationError:
@@ -102,10 +119,19 @@ def judge(
         delay = random.uniform(0.2, 2.0)  # noqa: S311
         return Verdict(delay, "store_away", type(error).__name__, account.spent)
     message = redacted(f"{type(error).__name__}: {error}")
-    if account.tries >= _UNEXPECTED_TRIES:
+    odd = account.odd + 1
+    if odd >= _UNEXPECTED_TRIES:
         return Verdict(None, Reason.UNEXPECTED, message)
     delay = backoff(account.tries, longest)
-    return Verdict(delay, Reason.UNEXPECTED, message, account.spent)
+    return Verdict(delay, Reason.UNEXPECTED, message, account.spent, odd)
+
+
+def worn_out(account: Account, patience: float) -> Verdict | None:
+    """Tries that ended without an answer (time-out, dead worker) used up patience."""
+    if account.spent <= patience:
+        return None
+    text = f"it did not end within its time, in {account.tries - 1} tries"
+    return Verdict(None, Reason.OUT_OF_PATIENCE, text, account.spent)
 
 
 def backoff(tries: int, longest: float = LONGEST) -> float:
@@ -125,8 +151,11 @@ def _patient(
 
 
 def _is_our_own(error: Exception) -> bool:
+    """PostgreSQL or Temporal is away, or busy: no fault of the step's."""
     if isinstance(error, RPCError):
+        return error.status in _TEMPORAL_AWAY
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
-    if isinstance(error, IntegrityError):
-        return False
-    return isinstance(error, DBAPIError | SQLAlchemyError | ConnectionError)
+    return isinstance(
+        error, OperationalError | InterfaceError | PoolTimeout | ConnectionError
+    )

@@ -15,7 +15,7 @@ from uuid import UUID
 from api.auth.actor import Actor
 from models.base import utc_now
 from models.database import Session
-from models.errors import Conflict, Invalid, WrongState
+from models.errors import Conflict, Denied, Invalid, WrongState
 from models.jobs import Decision, DecisionCode, Job, code_hash, seen_hash
 from models.orders import Order
 from models.queries import decisions, jobs
@@ -33,10 +33,7 @@ from workflows.registry import WORKFLOWS
 
 CODE_LASTS: Final = timedelta(minutes=30)
 PROVE_PAYMENT: Final = "prove_payment"
-ABORTS: Final = (Act.ABORT_ITEM, Act.ABORT_ORDER)
 
-# Their run is gone: a new generation does what was decided.
-_RUN_GONE = (Reason.RUN_LOST, Reason.RUN_ENDED_OUTSIDE)
 _PAYMENT_ID = re.compile(r"pi_[a-zA-Z0-9_]{1,250}")
 _STEPS = {story.__name__: getattr(story, "STEPS", ()) for story in WORKFLOWS}
 
@@ -77,9 +74,11 @@ async def go_on(session: Session, actor: Actor, job_id: UUID, wish: Wish) -> Dec
     job, order = await _hold(session, await jobs.get(session, job_id))
     step = wish.step or job.step
     payment_id = _accepted_payment(job, step, wish)
+    if payment_id is not None and not actor.platform:
+        raise Denied("only the platform may name the payment of an order")
     if same := await _recorded(session, job, wish, step):
         return same
-    gone = job.status == JobStatus.NEEDS_ATTENTION and job.reason in _RUN_GONE
+    gone = job.status == JobStatus.NEEDS_ATTENTION and job.reason in jobs.RUN_GONE
     expired = (job.status, job.reason) == (JobStatus.FAILED, Reason.PAYMENT_EXPIRED)
     if job.status != JobStatus.NEEDS_ATTENTION and not expired:
         raise WrongState(f"the job is {job.status}", status=str(job.status))
@@ -99,7 +98,7 @@ async def go_on(session: Session, actor: Actor, job_id: UUID, wish: Wish) -> Dec
         if expired and order is not None:
             order.revive()
             job.started_at = None
-        await _begin_anew(session, job, decision)
+        await jobs.begin_anew(session, job, decision)
         decision.status, decision.delivered_at = DecisionStatus.DELIVERED, utc_now()
     session.add(decision)
     return await _commit(session, job, decision)
@@ -122,7 +121,8 @@ async def abort(
     whole = job.kind == JobKind.FULFIL_ORDER
     wish = Wish(Act.ABORT_ORDER if whole else Act.ABORT_ITEM, why)
     standing = await jobs.open_abort(session, job)
-    if standing is not None and job.status in OPEN_JOBS:
+    lost = job.status == JobStatus.NEEDS_ATTENTION and job.reason in jobs.RUN_GONE
+    if standing is not None and job.status in OPEN_JOBS and not lost:
         return standing
     decision = _written(actor, job, wish, None)
     begun = job.started_generation > 0 or job.generation > 1
@@ -135,8 +135,8 @@ async def abort(
     ):
         await _cancel(session, job, order)
         decision.status, decision.delivered_at = DecisionStatus.DELIVERED, utc_now()
-    elif job.status == JobStatus.NEEDS_ATTENTION and job.reason in _RUN_GONE:
-        await _begin_anew(session, job, decision)
+    elif lost:
+        await jobs.begin_anew(session, job, decision)
     session.add(decision)
     await session.flush()
     await decisions.take_back_needing(session, job, decision)
@@ -213,22 +213,12 @@ async def _recorded(
         same = (other.act, other.correction) == (wish.act, dict(wish.correction))
         if same and (step == other.step or (begins and wish.step is None)):
             return other
-        if other.act in ABORTS or other.step == step:
+        if other.act in jobs.ABORTS or other.step == step:
             raise Conflict(
                 f"{other.author} has decided already: {other.act}",
                 decision_id=str(other.id),
             )
     return None
-
-
-async def _begin_anew(session: Session, job: Job, decision: Decision) -> None:
-    """The next generation, which adopts or undoes what `effects` shows."""
-    job.generation += 1
-    job.status, job.ended_at = JobStatus.PENDING, None
-    job.step = job.reason = job.message = None
-    job.updated_at = utc_now()
-    decision.generation = job.generation
-    await decisions.resolve_alerts(session, job)
 
 
 async def _cancel(session: Session, job: Job, order: Order | None) -> None:

@@ -20,10 +20,6 @@ from models.states import (
     StepStatus,
 )
 
-_RESOLVE = text(
-    "update alerts set status = 'resolved', resolved_at = :now"
-    " where job_id = :job and status <> 'resolved'"
-)
 _WAKE = text("select pg_notify('mpanel', :what)")
 
 
@@ -98,13 +94,7 @@ async def cancel(session: Session, job: Job) -> None:
     job.status, job.ended_at = JobStatus.CANCELLED, utc_now()
     job.updated_at = utc_now()
     await services.fail_subject(session, job)
-    await resolve_alerts(session, job)
-
-
-async def resolve_alerts(session: Session, job: Job) -> None:
-    """What the job alerted about has been decided."""
-    connection = await session.connection()
-    await connection.execute(_RESOLVE, {"job": job.id, "now": utc_now()})
+    await jobs.resolve_alerts(session, job)
 
 
 async def wake(session: Session, *what: str) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
+from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 
@@ -11,9 +12,26 @@ from models.database import Session
 from models.errors import Busy, NotFound
 from models.jobs import Decision, Job, JobStep
 from models.queries.slices import Slice, Window, page
-from models.states import OPEN_JOBS, Act, DecisionStatus, JobKind, JobStatus
+from models.states import (
+    OPEN_JOBS,
+    UNDONE_JOBS,
+    Act,
+    DecisionStatus,
+    JobKind,
+    JobStatus,
+    Reason,
+)
 
 ABORTS = (Act.ABORT_ITEM, Act.ABORT_ORDER)
+
+# No run is left to tell: a new generation does what was decided.
+RUN_GONE = (Reason.RUN_LOST, Reason.RUN_ENDED_OUTSIDE)
+
+_RESOLVE = text(
+    "update alerts set status = 'resolved', resolved_at = :now"
+    " where job_id = :job and status <> 'resolved'"
+    " and (cast(:cause as text) is null or cause = :cause)"
+)
 
 
 async def get(session: Session, job_id: UUID, *, lock: bool = False) -> Job:
@@ -120,31 +138,61 @@ async def open_abort(session: Session, job: Job) -> Decision | None:
 
 
 async def take_back(session: Session, job: Job, order: Decision) -> None:
-    """Has one delivered line undone: by its open run, or by a new one if it is live.
+    """Has one delivered line undone: by its open run, or by a new one if it has none.
 
     A line that has not begun is cancelled on the spot. `order` is the decision that
     the line's own decision repeats. Safe to repeat.
     """
     await session.refresh(job, with_for_update=True)
+    if job.status in UNDONE_JOBS:
+        return
     if job.status == JobStatus.WAITING:
         job.status, job.ended_at = JobStatus.CANCELLED, utc_now()
-    elif job.status not in (JobStatus.FAILED, JobStatus.CANCELLED):
-        if job.status == JobStatus.SUCCEEDED:
-            job.generation += 1
-            job.status, job.ended_at = JobStatus.PENDING, None
+        job.updated_at = utc_now()
+    else:
+        if job.status == JobStatus.SUCCEEDED or job.reason in RUN_GONE:
+            job.renew()
+            await resolve_alerts(session, job)
         if await open_abort(session, job) is None:
-            session.add(
-                Decision(
-                    tenant_id=job.tenant_id,
-                    job_id=job.id,
-                    generation=job.generation,
-                    act=Act.ABORT_ITEM,
-                    why=order.why,
-                    author_id=order.author_id,
-                    author=order.author,
-                    via=order.via,
-                    verified=order.verified,
-                )
-            )
-    job.updated_at = utc_now()
+            session.add(_repeated(order, job))
     await session.flush()
+
+
+async def begin_anew(session: Session, job: Job, told: Decision | None = None) -> None:
+    """The next generation, because of `told`.
+
+    A run that was lost while it undid something goes on undoing, whatever is told.
+    """
+    undoing = await open_abort(session, job)
+    job.renew()
+    await resolve_alerts(session, job)
+    if told is not None:
+        told.generation = job.generation
+    if undoing is not None and (told is None or told.act not in ABORTS):
+        session.add(_repeated(undoing, job))
+
+
+async def resolve_alerts(
+    session: Session, job: Job, *, cause: Reason | None = None
+) -> None:
+    """What the job alerted about (or only this cause of it) is decided, or over."""
+    connection = await session.connection()
+    await connection.execute(
+        _RESOLVE,
+        {"job": job.id, "now": utc_now(), "cause": str(cause) if cause else None},
+    )
+
+
+def _repeated(decision: Decision, job: Job) -> Decision:
+    """The same abort, for this generation of this job."""
+    return Decision(
+        tenant_id=job.tenant_id,
+        job_id=job.id,
+        generation=job.generation,
+        act=Act.ABORT_ITEM if job.parent_id else decision.act,
+        why=decision.why,
+        author_id=decision.author_id,
+        author=decision.author,
+        via=decision.via,
+        verified=decision.verified,
+    )

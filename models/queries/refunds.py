@@ -10,8 +10,8 @@ from models.base import utc_now
 from models.database import Session
 from models.money import Cents
 from models.orders import OrderItem
-from models.payments import PaymentClaim, PaymentRefund
-from models.states import RefundStatus
+from models.payments import PaymentClaim, PaymentRefund, UnclaimedPayment
+from models.states import RefundStatus, UnclaimedStatus
 
 
 async def claim_of(session: Session, order_id: UUID) -> PaymentClaim | None:
@@ -23,14 +23,43 @@ async def claim_of(session: Session, order_id: UUID) -> PaymentClaim | None:
     ).one_or_none()
 
 
-async def claimed(session: Session, payment_ids: Sequence[str]) -> set[str]:
-    """Those of the payments that some order has claimed."""
-    found = await session.exec(
+async def spoken_for(
+    session: Session, payment_ids: Sequence[str], *, order_id: UUID
+) -> set[str]:
+    """Those of the payments that this order may not have: claimed by an order, or
+    decided upon by an operator otherwise."""
+    claimed = await session.exec(
         select(PaymentClaim.stripe_payment_intent_id).where(
             col(PaymentClaim.stripe_payment_intent_id).in_(payment_ids)
         )
     )
-    return set(found.all())
+    decided = await session.exec(
+        select(UnclaimedPayment.stripe_payment_intent_id)
+        .where(
+            col(UnclaimedPayment.stripe_payment_intent_id).in_(payment_ids),
+            UnclaimedPayment.status != UnclaimedStatus.LISTED,
+            col(UnclaimedPayment.order_id).is_distinct_from(order_id),
+        )
+        # An operator who is deciding just now is waited for.
+        .with_for_update()
+    )
+    return {*claimed.all(), *decided.all()}
+
+
+async def unlist(session: Session, payment_id: str, *, order_id: UUID) -> None:
+    """It is claimed: nobody need look at it any more."""
+    listed = (
+        await session.exec(
+            select(UnclaimedPayment)
+            .where(
+                UnclaimedPayment.stripe_payment_intent_id == payment_id,
+                UnclaimedPayment.status == UnclaimedStatus.LISTED,
+            )
+            .with_for_update()
+        )
+    ).one_or_none()
+    if listed is not None:
+        listed.status, listed.order_id = UnclaimedStatus.CLAIMED, order_id
 
 
 async def refunded(session: Session, order_id: UUID) -> Cents:

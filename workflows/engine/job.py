@@ -284,7 +284,7 @@ class JobWorkflow:
 
     def _refusal(self, decided: Decided) -> str | None:
         if decided.act in (Act.ABORT_ITEM, Act.ABORT_ORDER):
-            return "it is being undone already" if self._abort else None
+            return None  # a second one changes nothing
         step = decided.step or next(iter(self._parked), None)
         if step is None or step not in self._parked:
             return f"{decided.step or 'no step'} does not wait for a decision"
@@ -300,7 +300,7 @@ class JobWorkflow:
 
     def _take(self, decided: Decided) -> None:
         if decided.act in (Act.ABORT_ITEM, Act.ABORT_ORDER):
-            self._abort = decided
+            self._abort = self._abort or decided
         else:
             step = decided.step or next(iter(self._parked))
             self._decided[step] = decided.act

@@ -275,6 +275,7 @@ def upgrade() -> None:
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("reconciled_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("timeline_final", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(
             ["tenant_id"],
             ["tenants.id"],
@@ -290,6 +291,13 @@ def upgrade() -> None:
         "jobs",
         ["tenant_id", sa.literal_column("created_at desc")],
         unique=False,
+    )
+    op.create_index(
+        "jobs_to_close",
+        "jobs",
+        ["ended_at"],
+        unique=False,
+        postgresql_where=sa.text("not timeline_final"),
     )
     op.create_index(
         "one_open_exclusive_job",
@@ -873,6 +881,11 @@ def downgrade() -> None:
         postgresql_where=sa.text(
             "exclusive and status in ('waiting', 'pending', 'running', 'needs_attention', 'undoing')"
         ),
+    )
+    op.drop_index(
+        "jobs_to_close",
+        table_name="jobs",
+        postgresql_where=sa.text("not timeline_final"),
     )
     op.drop_index("jobs_of_tenant", table_name="jobs")
     op.drop_index(op.f("ix_jobs_tenant_id"), table_name="jobs")
