@@ -28,13 +28,14 @@ from tests.workflows.shop import (
 from tests.world import World
 
 NEW_SITE = "clpctl site:add*"
+NEW_ZONE = "POST *"  # for the first record of a domain
 NEW_RECORD = "PATCH *"
 
 
 async def test_of_two_parked_steps_a_decision_moves_the_one_it_names(
     here: World,
 ) -> None:
-    for provider, op in (("hosting", NEW_SITE), ("powerdns", NEW_RECORD)):
+    for provider, op in (("hosting", NEW_SITE), ("powerdns", NEW_ZONE)):
         await here.fault(provider, {"kind": "reject", "op": op, "times": 9})
     order = await buy(here)
     job = await both_parked(here, await waiting(here, order))

@@ -145,7 +145,8 @@ async def test_of_two_websites_one_is_given_up_or_both(here: World) -> None:
 
 
 async def calls_of_an_order(world: World) -> list[Call]:
-    """Of an undisturbed one, at every provider."""
+    """Of an undisturbed one, at every provider, when the platform's zone is there."""
+    await like_golden(world, await buy(world))
     before = {name: len(await world.calls(name)) for name in FLOW}
     await like_golden(world, await buy(world))
     made = []
