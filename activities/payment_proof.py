@@ -98,10 +98,19 @@ def _exact(due: Due, payment: Payment) -> bool:
 
 def _concerns(due: Due, payment: Payment) -> bool:
     """Ours by reference, or the same customer at about the same time."""
-    if payment.order_reference:
+    if payment.order_reference and _is_ours(payment.order_reference):
         return payment.order_reference == str(due.order_id)
     return (
         due.customer_id is not None
         and payment.customer_id == due.customer_id
         and abs(payment.created_at - due.placed_at) <= WINDOW
     )
+
+
+def _is_ours(reference: str) -> bool:
+    """A shop's own order number says nothing about which of our orders it is."""
+    try:
+        UUID(reference)
+    except ValueError:
+        return False
+    return True

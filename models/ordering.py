@@ -113,7 +113,7 @@ class RepeatKey:
         for kind, value in (
             ("event", event_id),
             ("idempotency", idempotency_key),
-            ("order", order_id),
+            ("order", order_id and f"{request.source}:{order_id}"),
             ("session", request.stripe_checkout_session_id),
             ("payment", request.stripe_payment_intent_id),
         ):

@@ -25,7 +25,7 @@ class Website(TenantRow, table=True):
 
     @property
     def site_user(self) -> str:
-        return f"mp{self.id.hex[:12]}"
+        return site_user(self.id)
 
     def _move(self, to: ServiceStatus) -> None:
         now = ServiceStatus(self.status)
@@ -52,3 +52,8 @@ class Website(TenantRow, table=True):
 
     def fail(self) -> None:
         self._move(ServiceStatus.FAILED)
+
+
+def site_user(website_id: UUID) -> str:
+    """The system user of our website's site, on whichever server."""
+    return f"mp{website_id.hex[:12]}"

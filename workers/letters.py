@@ -40,6 +40,12 @@ _LETTERS: Mapping[str, tuple[str, str]] = {
         " then take it away there by hand.\n\n"
         "All of them: {public_url}/api/alerts?status=open\n",
     ),
+    "books.unbalanced": (
+        "[mpanel] The books do not balance",
+        "What succeeded at Stripe is not what orders, invoices, refunds and the list"
+        " of unclaimed payments account for:\n\n{faults}\n\n"
+        "See: mpanel doctor --money\n",
+    ),
     "effect.orphan": (
         "[mpanel] Found and removed: {kind} {reference}",
         "A {kind} at {provider} appeared after it had been undone. It was removed"

@@ -15,6 +15,7 @@ import structlog
 from activities.errors import redacted
 
 _log = structlog.get_logger(__name__)
+_SOON = 60.0
 
 
 @dataclass
@@ -27,20 +28,19 @@ class Loop:
     woken: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
-        """For ever; an error is logged and the next round tries again."""
+        """For ever; an error is logged, and soon the next round tries again."""
         while True:
             self.woken.clear()
+            wait = self.every
             try:
                 await self.work()
             except Exception as error:  # noqa: BLE001 - the loop outlives its errors
-                _log.warning(
-                    "loop_failed",
-                    loop=self.name,
-                    error=redacted(f"{type(error).__name__}: {error}"),
-                )
+                told = redacted(f"{type(error).__name__}: {error}")
+                _log.warning("loop_failed", loop=self.name, error=told)
+                wait = min(_SOON, self.every)
                 await asyncio.sleep(min(1.0, self.every))
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.woken.wait(), self.every)
+                await asyncio.wait_for(self.woken.wait(), wait)
 
 
 async def listen(url: str, loops: Sequence[Loop]) -> None:

@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import uuid5
 
-from sqlalchemy.exc import IntegrityError
 from sqlmodel import func, select
 
+from activities.outbox import OPERATOR, tell
 from activities.payment_proof import WINDOW
 from activities.payments import Payment
 from models.alerts import Alert
@@ -19,8 +19,10 @@ from models.base import utc_now
 from models.database import Database
 from models.money import Cents
 from models.payments import PaymentClaim, PaymentRefund, UnclaimedPayment
-from models.states import RefundStatus, UnclaimedStatus
+from models.states import AlertStatus, RefundStatus, UnclaimedStatus
 from models.tenants import MIGRAHOSTING
+
+_CAUSE = "money_identity"
 
 
 @dataclass
@@ -32,19 +34,27 @@ class Books:
     invoiced: Cents = 0
     refunded: Cents = 0
     listed: Cents = 0
+    waiting: Cents = 0
     faults: list[str] = field(default_factory=list)
 
     @property
     def balanced(self) -> bool:
         """Whether every cent has its place."""
-        told = self.claimed + self.invoiced + self.refunded + self.listed
+        told = self.claimed + self.invoiced + self.refunded + self.listed + self.waiting
         return not self.faults and self.succeeded == told
 
 
-async def books(db: Database, payments: Sequence[Payment], *, since: datetime) -> Books:
+async def books(
+    db: Database,
+    payments: Sequence[Payment],
+    *,
+    since: datetime,
+    young: datetime | None = None,
+) -> Books:
     """Holds each succeeded payment of Stripe's against our claims and refunds.
 
-    `payments`: all that succeeded at Stripe from `since` on.
+    `payments`: all that succeeded at Stripe from `since` on. One from after `young`
+    may still find its order.
     """
     async with db.platform() as session:
         claims = {
@@ -68,7 +78,7 @@ async def books(db: Database, payments: Sequence[Payment], *, since: datetime) -
     sums = Books()
     for payment in payments:
         if payment.status == "succeeded":
-            _enter(sums, payment, claims, refunds, unclaimed)
+            _enter(sums, payment, claims, refunds, unclaimed, young)
     known = {payment.id for payment in payments}
     for claim in claims.values():
         # A payment may be a day older than the order that claims it.
@@ -85,6 +95,7 @@ def _enter(
     claims: dict[str, PaymentClaim],
     refunds: dict[str, Cents],
     unclaimed: set[str],
+    young: datetime | None,
 ) -> None:
     left = payment.amount_received - payment.amount_refunded
     sums.succeeded += payment.amount_received
@@ -105,6 +116,8 @@ def _enter(
         sums.invoiced += left
     elif payment.id in unclaimed:
         sums.listed += left
+    elif young is not None and payment.created_at > young:
+        sums.waiting += left
     elif left:
         sums.faults.append(f"{payment.id}: {left} belong to nobody")
 
@@ -114,30 +127,55 @@ class Payments(Protocol):
 
 
 class NightlyBooks:
-    """Every night: the last month's books, and an alert for what does not add up."""
+    """Every night: the last month's books, and an alert for what does not add up.
 
-    def __init__(self, db: Database, payments: Payments) -> None:
+    `unclaimed_after`: a younger payment may still find its order.
+    """
+
+    def __init__(
+        self, db: Database, payments: Payments, *, unclaimed_after: timedelta
+    ) -> None:
         self._db, self._payments = db, payments
+        self._unclaimed_after = unclaimed_after
 
     async def round(self) -> None:
-        """One alert a day, with every fault in it."""
-        since = utc_now() - timedelta(days=31)
-        sums = await books(
-            self._db, await self._payments.succeeded_since(since), since=since
-        )
-        if sums.balanced:
-            return
+        """One open alert, with every fault of today in it; mailed once a day."""
+        now = utc_now()
+        since = now - timedelta(days=31)
+        payments = await self._payments.succeeded_since(since)
+        young = now - self._unclaimed_after * 2
+        sums = await books(self._db, payments, since=since, young=young)
+        told = "; ".join(sums.faults)[:2000] or f"unbalanced: {sums}"
         async with self._db.platform() as session:
-            alert = Alert(
-                id=uuid5(MIGRAHOSTING, f"books:{utc_now():%Y-%m-%d}"),
-                tenant_id=MIGRAHOSTING,
-                cause="money_identity",
-                subject_id=MIGRAHOSTING,
-                severity="critical",
-                message="; ".join(sums.faults)[:2000] or f"unbalanced: {sums}",
-            )
-            session.add(alert)
-            try:
-                await session.commit()
-            except IntegrityError:
-                return  # told already: it is still open
+            alert = (
+                await session.exec(
+                    select(Alert).where(
+                        Alert.cause == _CAUSE, Alert.status != AlertStatus.RESOLVED
+                    )
+                )
+            ).first()
+            if sums.balanced and alert is not None:
+                alert.status, alert.resolved_at = AlertStatus.RESOLVED, now
+            elif not sums.balanced and alert is not None:
+                alert.message = told
+            elif not sums.balanced:
+                session.add(
+                    Alert(
+                        tenant_id=MIGRAHOSTING,
+                        cause=_CAUSE,
+                        subject_id=MIGRAHOSTING,
+                        severity="critical",
+                        message=told,
+                    )
+                )
+            if not sums.balanced:
+                await tell(
+                    session,
+                    tenant_id=MIGRAHOSTING,
+                    channel="mail",
+                    recipient=OPERATOR,
+                    template="books.unbalanced",
+                    subject_id=uuid5(MIGRAHOSTING, f"{now:%Y-%m-%d}"),
+                    facts={"faults": told},
+                )
+            await session.commit()

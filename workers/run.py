@@ -100,6 +100,11 @@ def loops_of(
         db, client, every=timedelta(seconds=settings.reconcile_seconds)
     )
     watch = wired.stripe_watch
+    books = NightlyBooks(
+        db,
+        wired.stripe,
+        unclaimed_after=timedelta(seconds=settings.unclaimed_after_seconds),
+    )
     return [
         Loop(GATES, 1.0, wired.gates.refresh),
         Loop("start", 1.0, sweep.start_pending),
@@ -112,7 +117,7 @@ def loops_of(
         Loop("reconcile", settings.reconcile_seconds / 4, reconciler.round),
         Loop("rechecks", 5.0, wired.rechecks.round),
         Loop("orphans", settings.orphans_seconds / 4, wired.orphans.round),
-        Loop("books", 86400.0, NightlyBooks(db, wired.stripe).round),
+        Loop("books", 86400.0, books.round),
         Loop("schedules", 3600.0, partial(restore_schedules, db, wired.schedules)),
     ], reconciler
 

@@ -4,12 +4,13 @@ An event only says where to look; what is true is fetched. A payment that succee
 whose event or order never came is found by asking for the payments themselves.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID, uuid4
 
 import structlog
+from sqlalchemy import update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, or_, select
 from temporalio.api.common.v1 import WorkflowExecution
@@ -17,20 +18,22 @@ from temporalio.api.workflowservice.v1 import ResetActivityRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from activities.errors import ProviderRejected
-from activities.orders import PaymentAccount
+from activities.errors import ProviderRejected, redacted
+from activities.orders import PaymentAccount, due
 from activities.outbox import OPERATOR, tell
-from activities.payment_proof import Due, judge
+from activities.payment_proof import judge
 from activities.payments import Payment
 from activities.refunds import RefundAccount
 from models.base import utc_now
 from models.database import Database, Session
+from models.errors import DomainError
 from models.inbox import StripeEventReceived
 from models.jobs import Job
 from models.money import to_decimal
 from models.ordering import OrderRequest, RepeatKey
 from models.orders import Order, OrderRepeat
 from models.payments import PaymentClaim, PaymentRefund, UnclaimedPayment
+from models.queries import jobs
 from models.queries.orders import place
 from models.states import (
     JobKind,
@@ -51,6 +54,18 @@ _LOOK_FAR_BACK = timedelta(days=8)
 _FAR_LOOK_EVERY = timedelta(hours=1)
 # A repeat whose payment has not come by then is a repeat and nothing else.
 _REPEAT_WAITS = timedelta(minutes=15)
+
+
+_UNLIST_CLAIMED = (
+    update(UnclaimedPayment)
+    .where(
+        col(UnclaimedPayment.status) == UnclaimedStatus.LISTED,
+        col(UnclaimedPayment.stripe_payment_intent_id)
+        == PaymentClaim.stripe_payment_intent_id,
+    )
+    .values(status=UnclaimedStatus.CLAIMED, order_id=PaymentClaim.order_id)
+    .execution_options(synchronize_session=False)
+)
 
 
 class Payments(PaymentAccount, RefundAccount, Protocol):
@@ -86,19 +101,22 @@ class StripeWatch:
             )
             events = found.all()
         for event in events:
-            payment = await self._payment_of(event)
-            woken = (
-                payment is not None
-                and payment.status == "succeeded"
-                and await self._wake(payment)
-            )
-            async with self._db.platform() as session:
-                row = await session.get_one(StripeEventReceived, event.id)
-                row.attempts += 1
-                # A step that was just asking may have missed it: wake it once more.
-                if not woken or row.attempts >= _WAKE_CALLS:
-                    row.handled_at = utc_now()
-                await session.commit()
+            await _each(self._event(event), of=event.event_id)
+
+    async def _event(self, event: StripeEventReceived) -> None:
+        payment = await self._payment_of(event)
+        woken = (
+            payment is not None
+            and payment.status == "succeeded"
+            and await self._wake(payment)
+        )
+        async with self._db.platform() as session:
+            row = await session.get_one(StripeEventReceived, event.id)
+            row.attempts += 1
+            # A step that was just asking may have missed it: wake it once more.
+            if not woken or row.attempts >= _WAKE_CALLS:
+                row.handled_at = utc_now()
+            await session.commit()
 
     async def _payment_of(self, event: StripeEventReceived) -> Payment | None:
         try:
@@ -114,9 +132,9 @@ class StripeWatch:
     async def _wake(self, payment: Payment) -> bool:
         """The orders that this payment may prove ask again now. False: none waits."""
         async with self._db.platform() as session:
-            ours = [col(Order.stripe_customer_id) == payment.customer_id]
-            if payment.order_reference:
-                ours.append(col(Order.id) == _uuid(payment.order_reference))
+            ours = [col(Order.id) == _uuid(payment.order_reference or "")]
+            if payment.customer_id is not None:
+                ours.append(col(Order.stripe_customer_id) == payment.customer_id)
             found = await session.exec(
                 select(Order, Job)
                 .join(Job, col(Job.subject_id) == col(Order.id))
@@ -146,17 +164,15 @@ class StripeWatch:
 
     async def _revive(self, order: Order, job: Job, payment: Payment) -> None:
         """An order that had expired is fulfilled after all, by a new run."""
-        if judge(_due(order), [payment], set()).payment is None:
+        if judge(due(order), [payment], set()).payment is None:
             return
         async with self._db.platform() as session:
+            revived = await session.get_one(Order, order.id, with_for_update=True)
             row = await session.get_one(Job, job.id, with_for_update=True)
-            revived = await session.get_one(Order, order.id)
             if row.status == JobStatus.FAILED and revived.status == OrderStatus.EXPIRED:
                 revived.revive()
-                row.generation += 1
-                row.status, row.started_at, row.ended_at = JobStatus.PENDING, None, None
-                row.reason = row.message = None
-                row.updated_at = utc_now()
+                await jobs.begin_anew(session, row)
+                row.started_at = None
                 await session.commit()
 
     async def ask_now(self, job: Job) -> None:
@@ -248,7 +264,7 @@ class StripeWatch:
         for repeat in held:
             first_of.setdefault(repeat.first_order_id, []).append(repeat)
         for first_id, repeats in first_of.items():
-            await self._settle_repeats(first_id, repeats)
+            await _each(self._settle_repeats(first_id, repeats), of=str(first_id))
 
     async def _settle_repeats(
         self, first_id: UUID, repeats: Sequence[OrderRepeat]
@@ -262,18 +278,26 @@ class StripeWatch:
             )
             async with self._db.platform() as session:
                 known = await _known(session, [payment.id for payment in payments])
-            if judge(_due(first), payments, known).payment is not None:
-                await self._order(repeats[0].id)
+            if judge(due(first), payments, known).payment is not None:
+                try:
+                    await self._order(repeats[0].id)
+                except DomainError as refused:
+                    # Its payment stays unclaimed, and so is listed for a person.
+                    _log.warning("repeat_refused", code=refused.code)
+                    await self._close(repeats[:1])
                 return
         late = utc_now() - _REPEAT_WAITS
+        await self._close([repeat for repeat in repeats if repeat.created_at < late])
+
+    async def _close(self, repeats: Sequence[OrderRepeat]) -> None:
+        """Repeats, and nothing else."""
         async with self._db.platform() as session:
             for repeat in repeats:
-                if repeat.created_at < late:
-                    row = await session.get_one(
-                        OrderRepeat, repeat.id, with_for_update=True
-                    )
-                    if row.status == RepeatStatus.HELD:
-                        row.status = RepeatStatus.DUPLICATE
+                row = await session.get_one(
+                    OrderRepeat, repeat.id, with_for_update=True
+                )
+                if row.status == RepeatStatus.HELD:
+                    row.status = RepeatStatus.DUPLICATE
             await session.commit()
 
     async def _order(self, repeat_id: UUID) -> None:
@@ -302,26 +326,49 @@ class StripeWatch:
             )
             intended = found.all()
         for refund in intended:
+            await _each(self._refund(refund), of=refund.stripe_payment_intent_id)
+
+    async def _refund(self, refund: PaymentRefund) -> None:
+        try:
             made = await self._payments.refund(
                 refund.stripe_payment_intent_id,
                 amount=refund.amount,
                 key=refund.key,
                 metadata={},
             )
-            async with self._db.platform() as session:
-                row = await session.get_one(PaymentRefund, refund.id)
-                row.status, row.stripe_refund_id = RefundStatus.MADE, made.id
-                await session.commit()
+        except ProviderRejected as refused:
+            await self._list_again(refund, str(refused))
+            return
+        async with self._db.platform() as session:
+            row = await session.get_one(PaymentRefund, refund.id)
+            row.status, row.stripe_refund_id = RefundStatus.MADE, made.id
+            await session.commit()
+
+    async def _list_again(self, refund: PaymentRefund, why: str) -> None:
+        """Stripe refused: the payment waits for another decision, and says why."""
+        async with self._db.platform() as session:
+            payment = (
+                await session.exec(
+                    select(UnclaimedPayment)
+                    .where(
+                        UnclaimedPayment.stripe_payment_intent_id
+                        == refund.stripe_payment_intent_id
+                    )
+                    .with_for_update()
+                )
+            ).one()
+            payment.status, payment.note = UnclaimedStatus.LISTED, why
+            await session.delete(await session.get_one(PaymentRefund, refund.id))
+            await session.commit()
 
 
-def _due(order: Order) -> Due:
-    return Due(
-        order_id=order.id,
-        customer_id=order.stripe_customer_id,
-        amount=order.total,
-        currency=order.currency,
-        placed_at=order.created_at,
-    )
+async def _each(work: Awaitable[None], *, of: str) -> None:
+    """One row that cannot be worked through does not hold up the others."""
+    try:
+        await work
+    except Exception as error:  # noqa: BLE001 - logged, and tried again next round
+        told = redacted(f"{type(error).__name__}: {error}")
+        _log.warning("put_off", of=of, error=told)
 
 
 async def _known(session: Session, payment_ids: Sequence[str]) -> set[str]:
@@ -341,11 +388,13 @@ async def _known(session: Session, payment_ids: Sequence[str]) -> set[str]:
 
 
 async def _unpaid_like(session: Session, first: Order) -> bool:
-    """Whether an order of the same customer still waits for its own payment."""
+    """Whether an order for the same money still waits for its own payment."""
     found = await session.exec(
         select(Order.id).where(
             Order.stripe_customer_id == first.stripe_customer_id,
             Order.status == OrderStatus.AWAITING_PAYMENT,
+            Order.total == first.total,
+            Order.currency == first.currency,
         )
     )
     return found.first() is not None

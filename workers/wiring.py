@@ -25,8 +25,10 @@ from activities.store import Store
 from activities.websites import WebsiteActivities
 from models.database import Database
 from models.effects import Effect
+from models.queries.services import plan_of
 from models.servers import Server
 from models.vault import Vault
+from models.websites import site_user
 from workers.gates import AccountGates
 from workers.orphans import Listings, Orphans
 from workers.rechecks import Check, Rechecks
@@ -205,7 +207,7 @@ def _checks(
         return panels.of(server)
 
     def user_of(effect: Effect) -> str:
-        return f"mp{effect.owner_id.hex[:12]}"
+        return site_user(effect.owner_id)
 
     async def site_exists(effect: Effect) -> bool:
         found = await (await panel_of(effect)).find_site(effect.facts["domain"])
@@ -231,7 +233,12 @@ def _checks(
         await archives.delete(effect.facts["archive"])
 
     async def schedule_exists(effect: Effect) -> bool:
-        return await schedules.exists(UUID(effect.facts["website_id"]))
+        website_id = UUID(effect.facts["website_id"])
+        async with db.platform() as session:
+            plan = await plan_of(session, website_id)
+        if plan is not None and plan.id != effect.owner_id:
+            return False  # the schedule is a later plan's
+        return await schedules.exists(website_id)
 
     async def remove_schedule(effect: Effect) -> None:
         await schedules.remove(UUID(effect.facts["website_id"]))

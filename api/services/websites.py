@@ -19,7 +19,13 @@ from models.websites import Website
 
 _POSSIBLE_IN: Final[Mapping[JobKind, frozenset[ServiceStatus]]] = {
     JobKind.WEBSITE_DELETE: frozenset(
-        {ServiceStatus.ACTIVE, ServiceStatus.SUSPENDED, ServiceStatus.FAILED}
+        {
+            ServiceStatus.ACTIVE,
+            ServiceStatus.SUSPENDED,
+            ServiceStatus.FAILED,
+            # An earlier removal was given up half-way.
+            ServiceStatus.TERMINATING,
+        }
     ),
     JobKind.WEBSITE_SUSPEND: frozenset({ServiceStatus.ACTIVE}),
     JobKind.WEBSITE_RESUME: frozenset({ServiceStatus.SUSPENDED}),

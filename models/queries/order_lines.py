@@ -17,7 +17,7 @@ from models.ordering import PlacedLine
 from models.orders import OrderItem
 from models.products import Product
 from models.queries.services import LIVING
-from models.states import JobKind, JobStatus
+from models.states import JobKind, JobStatus, ServiceStatus
 from models.subscriptions import Subscription
 from models.websites import Website
 
@@ -27,8 +27,17 @@ DELIVERED_BY: Final = {
 }
 
 _LIVING = [str(status) for status in LIVING]
+# What nobody has paid for yet holds no name: a checkout may be begun twice.
+_HOLDING = [str(status) for status in LIVING if status is not ServiceStatus.PENDING]
 _TAKEN = text(
-    "select domain from websites where domain = any(:hosts) and status = any(:living)"
+    "select domain from websites where domain = any(:hosts) and status = any(:holding)"
+)
+# Below or above a name that another customer's website has.
+_NEIGHBOUR = text(
+    "select domain from websites where status = any(:holding)"
+    " and customer_id <> :customer"
+    " and (right(domain, length(:host) + 1) = '.' || :host"
+    " or right(:host, length(domain) + 1) = '.' || domain) limit 1"
 )
 _WITHOUT_PLAN = text(
     "select w.id from websites w where w.customer_id = :customer"
@@ -205,6 +214,7 @@ class Draft:
                 raise Invalid("domain", f"hosts below {below} are given by us")
             if await _taken(connection, [domain]):
                 raise Invalid("domain", f"{domain} has a website already")
+            await self._refuse_neighbour(connection, domain)
         made = [self._host(code) for code in codes]
         while taken := await _taken(connection, [host for _, host in made]):
             made = [
@@ -214,6 +224,12 @@ class Draft:
         if domain:
             made[0] = (made[0][0], domain)
         return made
+
+    async def _refuse_neighbour(self, connection: AsyncConnection, host: str) -> None:
+        """A name below another customer's would take that part of it over."""
+        asked = {"host": host, "customer": self._customer_id, "holding": _HOLDING}
+        if (await connection.execute(_NEIGHBOUR, asked)).first() is not None:
+            raise Invalid("domain", f"{host} belongs to a name of another customer")
 
     def _host(self, code: str) -> tuple[UUID, str]:
         website_id = uuid4()
@@ -240,5 +256,7 @@ class Draft:
 
 
 async def _taken(connection: AsyncConnection, hosts: Iterable[str]) -> set[str]:
-    found = await connection.execute(_TAKEN, {"hosts": list(hosts), "living": _LIVING})
+    found = await connection.execute(
+        _TAKEN, {"hosts": list(hosts), "holding": _HOLDING}
+    )
     return {str(row.domain) for row in found}

@@ -60,7 +60,9 @@ async def _books(settings: "WorkerSettings", days: int) -> "Books":
     db = Database(settings.database_url.get_secret_value(), pool_size=1)
     try:
         since = utc_now() - timedelta(days=days)
-        return await books(db, await stripe.succeeded_since(since), since=since)
+        young = utc_now() - timedelta(seconds=2 * settings.unclaimed_after_seconds)
+        payments = await stripe.succeeded_since(since)
+        return await books(db, payments, since=since, young=young)
     finally:
         await stripe.aclose()
         await db.close()
@@ -80,6 +82,7 @@ def _show(sums: "Books") -> None:
         ("claimed by invoices", sums.invoiced),
         ("refunded", sums.refunded),
         ("listed as unclaimed", sums.listed),
+        ("too young to tell", sums.waiting),
     ):
         table.add_row(label, f"{to_decimal(cents):>12}")
     console.print(table)
