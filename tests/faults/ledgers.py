@@ -82,8 +82,12 @@ class Ledgers:
         return found
 
     def mails(self) -> list[dict[str, Any]]:
-        """Those accepted since."""
-        return self.effects("mail")
+        """Those accepted since, but for repeats of a Message-ID from before: an answer
+        that was lost then is asked for again."""
+        first = self._from["mail"][0]
+        ledger = self._shop.simulator("mail", "GET", "ledger")["effects"]
+        before = {one["key"] for one in ledger if one["id"] <= first}
+        return [one for one in ledger if one["id"] > first and one["key"] not in before]
 
     def come_to(
         self, expected: Tally, *, within: float = 30, told: bool = False
