@@ -28,6 +28,7 @@ from models.states import (
     OrderStatus,
     Reason,
 )
+from models.tenants import MIGRAHOSTING
 from workflows.names import NAMES
 from workflows.registry import WORKFLOWS
 
@@ -74,8 +75,8 @@ async def go_on(session: Session, actor: Actor, job_id: UUID, wish: Wish) -> Dec
     job, order = await _hold(session, await jobs.get(session, job_id))
     step = wish.step or job.step
     payment_id = _accepted_payment(job, step, wish)
-    if payment_id is not None and not actor.platform:
-        raise Denied("only the platform may name the payment of an order")
+    if payment_id is not None and not _owns_the_account(actor):
+        raise Denied("only the owner of the payment account may name a payment")
     if same := await _recorded(session, job, wish, step):
         return same
     gone = job.status == JobStatus.NEEDS_ATTENTION and job.reason in jobs.RUN_GONE
@@ -246,6 +247,11 @@ async def _take_back_delivered(
         raise WrongState(f"the job is {job.status}", status=str(job.status))
     written.seen_hash = decision.seen_hash
     return written
+
+
+def _owns_the_account(actor: Actor) -> bool:
+    """All payments lie in MigraHosting's account, other tenants' among them."""
+    return actor.platform or actor.tenant_id == MIGRAHOSTING
 
 
 def _accepted_payment(job: Job, step: str | None, wish: Wish) -> str | None:
