@@ -54,6 +54,8 @@ async def test_of_two_parked_steps_a_decision_moves_the_one_it_names(
     await here.fault("powerdns")
     await retry(here, job, "create_record")
     await like_golden(here, order)
+    posted = [one for one in await here.calls("powerdns") if "POST" in one["op"]]
+    assert len(posted) == 2, "each step was tried again once, by its own decision"
     assert await alerts(here, job) == []
 
 
