@@ -120,7 +120,7 @@ def judge(
         return Verdict(delay, "store_away", type(error).__name__, account.spent)
     message = redacted(f"{type(error).__name__}: {error}")
     odd = account.odd + 1
-    if odd >= _UNEXPECTED_TRIES:
+    if account.odd >= _UNEXPECTED_TRIES:
         return Verdict(None, Reason.UNEXPECTED, message)
     delay = backoff(account.tries, longest)
     return Verdict(delay, Reason.UNEXPECTED, message, account.spent, odd)

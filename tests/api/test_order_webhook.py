@@ -385,6 +385,14 @@ async def test_a_website_whose_plan_has_ended_may_have_a_new_one(
     assert answer.status_code == 202, answer.text
 
 
+async def _live(db: Database) -> None:
+    """Every website is live now."""
+    async with db.platform() as session:
+        for website in (await session.exec(select(Website))).all():
+            website.status = ServiceStatus.ACTIVE
+        await session.commit()
+
+
 async def test_a_domain_that_has_a_website_is_refused(
     api: httpx.AsyncClient, db: Database
 ) -> None:
@@ -392,9 +400,31 @@ async def test_a_domain_that_has_a_website_is_refused(
     assert first.status_code == 202
     async with db.platform() as session:
         assert (await session.exec(select(Website))).one().domain == "shop.example.com"
+    await _live(db)
     second = await buy(api, order(domain="shop.example.com", orderId="2"))
     assert second.status_code == 422
     assert second.json()["error"]["details"]["field"] == "domain"
+
+
+async def test_an_order_that_nobody_paid_holds_no_domain(
+    api: httpx.AsyncClient,
+) -> None:
+    for number in ("1", "2"):
+        body = order(domain="shop.example.com", orderId=number)
+        assert (await buy(api, body)).status_code == 202
+
+
+@pytest.mark.parametrize("name", ["login.example.com", "example.com"])
+async def test_a_name_beside_another_customers_is_refused(
+    api: httpx.AsyncClient, db: Database, name: str
+) -> None:
+    theirs = "example.com" if name != "example.com" else "login.example.com"
+    await buy(api, order(domain=theirs, orderId="1"))
+    await _live(db)
+    body = order(domain=name, orderId="2", customerEmail="other@example.com")
+    refused = await buy(api, body)
+    assert refused.status_code == 422
+    assert refused.json()["error"]["details"]["field"] == "domain"
 
 
 async def test_the_worker_is_woken_when_the_order_is_there(

@@ -48,7 +48,7 @@ def tries(
         if verdict.delay is None:
             return
         now += verdict.delay
-        account = Account(account.tries + 1, verdict.spent)
+        account = Account(account.tries + 1, verdict.spent, verdict.odd)
 
 
 @given(took=some.floats(0.0, 60.0))
