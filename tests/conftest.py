@@ -27,6 +27,14 @@ from workers.dev.supervisor import Supervisor
 PASSWORD = "for-tests-on-loopback-only"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--record-histories",
+        action="store_true",
+        help="walk every path of tests/workflows/paths.py and keep its history",
+    )
+
+
 @dataclass(frozen=True)
 class Cluster:
     """A running PostgreSQL whose database `mpanel` is migrated and stays empty."""
