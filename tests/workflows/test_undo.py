@@ -72,8 +72,7 @@ async def quiet(
         simulators,
         db,
         temporal.client.service_client.config.target_host,
-        patience_seconds=1.0,
-        undo_patience_seconds=0.5,
+        patience_seconds=30.0,
         payments_seconds=3600,
         unclaimed_after_seconds=0.1,
     ) as made:
@@ -142,6 +141,24 @@ async def test_of_two_websites_one_is_given_up_or_both(here: World) -> None:
     assert await subscriptions(here, whole) == ["failed", "failed"]
     assert len(await domains(here)) == 1
     await balanced(here)
+
+
+@pytest.mark.parametrize("lost", ["execute_then_fail", "execute_then_timeout"])
+async def test_a_refund_whose_answer_is_lost_is_made_once(
+    quiet: World, lost: str
+) -> None:
+    await quiet.fault("powerdns", {"kind": "reject", "op": "PATCH *"})
+    order = await buy(quiet)
+    job = await waiting(quiet, order)
+    script = {"kind": lost, "op": "POST /v1/refunds", "seconds": 0.1}
+    await quiet.fault("stripe", script)
+
+    await abort_order(quiet, job)
+
+    _, ended = await settled(quiet, order)
+    assert ended.status == OrderStatus.FAILED
+    assert await refunds(quiet, order) == [PRICE]
+    await balanced(quiet)
 
 
 async def calls_of_an_order(world: World) -> list[Call]:
