@@ -133,7 +133,7 @@ class JobActivities:
             if written is not None:
                 return Decided(written.id, Act(written.act), written.step)
             code = await _burn(session, signal) if signal.code else None
-            if signal.act is not Act.RETRY and code is None:
+            if code is None and (signal.code or signal.act is not Act.RETRY):
                 return None
             step = signal.step or (code.step if code else None)
             session.add(

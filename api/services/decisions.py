@@ -147,11 +147,15 @@ async def abort(
 async def issue_code(
     session: Session, actor: Actor, job_id: UUID, act: Act, step: str | None = None
 ) -> Code:
-    """A one-time code for this act on the job as it is now.
+    """A one-time code for this act on the job as it is now, and on one step of it.
 
-    Raises `NotFound`, `WrongState` (the job is over).
+    Raises `NotFound`, `WrongState` (the job is over), `Invalid` (an abort of another
+    scope than the job's).
     """
     job = await jobs.get(session, job_id)
+    whole = job.kind == JobKind.FULFIL_ORDER
+    if act in jobs.ABORTS and act is not (Act.ABORT_ORDER if whole else Act.ABORT_ITEM):
+        raise Invalid("act", f"a {job.kind} takes no {act}")
     if job.status not in OPEN_JOBS:
         raise WrongState(f"the job is {job.status}", status=str(job.status))
     code, expires_at = secrets.token_urlsafe(15), utc_now() + CODE_LASTS
@@ -161,7 +165,7 @@ async def issue_code(
             code_hash=code_hash(code),
             job_id=job.id,
             act=act,
-            step=step,
+            step=None if act in jobs.ABORTS else step or job.step,
             seen_hash=seen_hash(job),
             author_id=actor.id,
             author=actor.author,
