@@ -65,19 +65,23 @@ class Relay:
             timeout=15, follow_redirects=False, trust_env=False
         )
 
-    async def round(self) -> None:
-        """Sends what is due, one transaction per message."""
+    async def round(self, channel: str) -> None:
+        """Sends what is due on `mail` or `webhook`, one transaction per message.
+
+        Each has a loop of its own: an endpoint that hangs delays no mail.
+        """
         for _ in range(_ROUND):
-            if not await self._one():
+            if not await self._one(channel):
                 return
 
-    async def _one(self) -> bool:
+    async def _one(self, channel: str) -> bool:
         async with self._db.platform() as session:
             message = (
                 await session.exec(
                     select(OutboxMessage)
                     .where(
                         OutboxMessage.status == OutboxStatus.QUEUED,
+                        OutboxMessage.channel == channel,
                         OutboxMessage.next_at <= utc_now(),
                     )
                     .order_by(col(OutboxMessage.next_at))
