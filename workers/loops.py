@@ -39,8 +39,10 @@ class Loop:
                 _log.warning("loop_failed", loop=self.name, error=told)
                 wait = min(_SOON, self.every)
                 await asyncio.sleep(min(1.0, self.every))
+            # Not wait_for: in 3.11 it may swallow the cancellation that ends us.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.woken.wait(), wait)
+                async with asyncio.timeout(wait):
+                    await self.woken.wait()
 
 
 async def listen(url: str, loops: Sequence[Loop]) -> None:

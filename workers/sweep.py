@@ -77,9 +77,8 @@ class Sweep:
         )
         if job.generation > 1:
             await self._end_earlier_run(job)
-        await asyncio.wait_for(
-            start(self._client, ref, batch=job.batch), _BOUND.total_seconds()
-        )
+        async with asyncio.timeout(_BOUND.total_seconds()):
+            await start(self._client, ref, batch=job.batch)
         async with self._db.platform() as session:
             row = await session.get_one(Job, job.id, with_for_update=True)
             row.started_generation = max(row.started_generation, job.generation)
@@ -131,15 +130,13 @@ class Sweep:
             run = self._client.get_workflow_handle(
                 workflow_id(JobKind(job.kind), job.id, decision.generation)
             )
-            await asyncio.wait_for(
-                run.execute_update(
+            async with asyncio.timeout(_BOUND.total_seconds()):
+                await run.execute_update(
                     "decide",
                     Decided(decision.id, Act(decision.act), decision.step),
                     id=str(decision.id),
                     rpc_timeout=_BOUND,
-                ),
-                _BOUND.total_seconds(),
-            )
+                )
         except WorkflowUpdateFailedError as error:
             refused = str(error.cause)
         except RPCError as error:
