@@ -184,7 +184,10 @@ class World:
         body = {"amount": amount, "currency": "usd", "email": "ada@example.com", **more}
         if customer:
             body["customer"] = customer
-        return await self.control("stripe", "POST", "payments", json=body)
+        made: dict[str, Any] = await self.control(
+            "stripe", "POST", "payments", json=body
+        )
+        return made
 
     async def stripe(
         self, path: str, *, then_default: str | None = None, **form: Any
