@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 
 from sqlalchemy import text
 from structlog.testing import capture_logs
@@ -23,7 +24,7 @@ async def test_a_closed_account_is_known_elsewhere_at_once(db: Database) -> None
             account = f"stripe:{number}"
             began = time.monotonic()
             await here.close(account, 60)
-            await until(lambda account=account: there.rest(account) > 0)
+            await until(partial(there.rest, account))
             delays.append(time.monotonic() - began)
 
     assert min(delays) < 0.1, delays
@@ -145,7 +146,7 @@ async def notify(db: Database, name: str) -> None:
         await session.commit()
 
 
-async def until(holds: Callable[[], bool]) -> None:
+async def until(holds: Callable[[], object]) -> None:
     deadline = time.monotonic() + 5
     while not holds():
         assert time.monotonic() < deadline

@@ -44,7 +44,7 @@ async def test_workers_of_two_versions_side_by_side_lose_nothing(
     unserved: World,
 ) -> None:
     async def one(number: int) -> Order:
-        await asyncio.sleep(number * 0.3)
+        await asyncio.sleep(number * 0.2)
         return await paid_order(unserved, number=number)
 
     async with fleet(unserved, cached_runs=3):

@@ -1,63 +1,80 @@
 """Runs that ended outside, or that Temporal does not know any more."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from itertools import product
 
 import pytest
-from sqlmodel import select
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
+from temporalio.service import RPCError
+from temporalio.testing import WorkflowEnvironment
 
 from models.alerts import Alert
+from models.database import Database
 from models.jobs import Job, JobStep
 from models.orders import Order
-from models.states import Act, JobKind, JobStatus, OrderStatus, Reason
+from models.states import Act, JobKind, JobStatus, OrderStatus, Reason, StepStatus
 from tests.judge import balanced, golden
-from tests.workflows.paths import decide, job_of_line, paid_order
-from tests.world import World
+from tests.workflows.paths import (
+    PRICE,
+    decide,
+    finished,
+    job_of_line,
+    noticed,
+    paid_order,
+    parked_at_site,
+    rows,
+    steps_of,
+    terminated,
+)
+from tests.world import Providers, World, world
 
 SLOW = {"kind": "slow", "op": "clpctl site:add:*", "seconds": 2.0}
 
 
-async def _flagged(here: World, job: Job, reason: Reason) -> Job:
-    told = await here.until(
-        lambda: here.read(Job, job.id),
-        lambda one: one.status == JobStatus.NEEDS_ATTENTION,
-        within=60,
-    )
-    assert told.reason == reason
-    return told
+@pytest.fixture
+async def patient(
+    simulators: Providers, db: Database, temporal: WorkflowEnvironment
+) -> AsyncIterator[World]:
+    """A world whose steps are tried again."""
+    target = temporal.client.service_client.config.target_host
+    async with world(simulators, db, target, patience_seconds=30.0) as made:
+        yield made
 
 
-async def _under_way(here: World, job: Job) -> Job:
+async def under_way(here: World, job: Job) -> Job:
     return await here.until(
         lambda: here.read(Job, job.id), lambda one: one.status == JobStatus.RUNNING
     )
 
 
-@pytest.mark.parametrize(
-    "kind", [JobKind.FULFIL_ORDER, JobKind.WEBSITE_PROVISION], ids=["parent", "child"]
-)
-@pytest.mark.parametrize("how", ["terminate", "cancel"])
 async def test_a_run_ended_in_the_temporal_ui_waits_and_retry_adopts_what_exists(
-    here: World, kind: JobKind, how: str
+    here: World,
 ) -> None:
     await here.fault("hosting", SLOW)
-    order = await paid_order(here)
-    job = await _under_way(here, await job_of_line(here, order, kind))
-    await _under_way(here, await job_of_line(here, order, JobKind.WEBSITE_PROVISION))
+    kinds = (JobKind.FULFIL_ORDER, JobKind.WEBSITE_PROVISION)
+    ends: list[tuple[Order, Job]] = []
+    for number, (kind, how) in enumerate(product(kinds, ("cancel", "terminate"))):
+        order = await paid_order(here, number=number)
+        await under_way(here, await job_of_line(here, order, kinds[1]))
+        job = await job_of_line(here, order, kind)
+        run = here.client.get_workflow_handle(job.workflow_id)
+        await (run.cancel() if how == "cancel" else run.terminate())
+        ends.append((order, job))
 
-    run = here.client.get_workflow_handle(job.workflow_id)
-    await (run.cancel() if how == "cancel" else run.terminate())
+    for _, job in ends:
+        await noticed(here, job, Reason.RUN_ENDED_OUTSIDE)
+        [alert] = await rows(here, Alert, job_id=job.id)
+        assert alert.cause == Reason.RUN_ENDED_OUTSIDE
+        await decide(here, job, Act.RETRY)
 
-    await _flagged(here, job, Reason.RUN_ENDED_OUTSIDE)
-    async with here.db.platform() as session:
-        alerts = (await session.exec(select(Alert).where(Alert.job_id == job.id))).all()
-    assert [alert.cause for alert in alerts] == [Reason.RUN_ENDED_OUTSIDE]
-    await decide(here, job, Act.RETRY)
-
-    root = await here.ended(await here.job_of(order), within=60)
-    assert root.status == JobStatus.SUCCEEDED
-    assert (await here.read(Job, job.id)).generation == 2
-    assert (await here.read(Order, order.id)).status == OrderStatus.COMPLETED
-    await golden(here, orders=1)
+    for order, job in ends:
+        await finished(here, await here.job_of(order), JobStatus.SUCCEEDED)
+        assert (await here.read(Job, job.id)).generation == 2
+        assert (await here.read(Order, order.id)).status == OrderStatus.COMPLETED
+    await golden(here, orders=4)
     await balanced(here)
 
 
@@ -74,7 +91,7 @@ async def test_a_run_that_temporal_lost_can_be_aborted_from_its_effects(
         row.generation = row.started_generation = 7
         await session.commit()
 
-    await _flagged(here, root, Reason.RUN_LOST)
+    await noticed(here, root, Reason.RUN_LOST)
     await decide(here, await here.read(Job, root.id), Act.ABORT_ORDER)
 
     done = await here.ended(root, within=60)
@@ -85,24 +102,104 @@ async def test_a_run_that_temporal_lost_can_be_aborted_from_its_effects(
     await balanced(here)
 
 
-async def test_a_timeline_that_was_lost_is_rebuilt_from_history(here: World) -> None:
+async def test_a_run_that_temporal_lost_goes_on_and_makes_nothing_twice(
+    here: World,
+) -> None:
+    order, website = await parked_at_site(here)
+    for job in (website, await here.job_of(order)):
+        await forgotten(here, job)
+
+    for job in (website, await here.job_of(order)):
+        await noticed(here, job, Reason.RUN_LOST)
+    for job in (website, await here.job_of(order)):
+        await decide(here, job, Act.RETRY)
+
+    await finished(here, await here.job_of(order), JobStatus.SUCCEEDED)
+    await golden(here, orders=1)
+    await balanced(here)
+
+
+async def test_after_a_terminated_run_an_abort_undoes_what_it_had_made(
+    here: World,
+) -> None:
+    await here.fault("hosting", SLOW)
     order = await paid_order(here)
-    job = await here.ended(await here.job_of(order))
-    await asyncio.sleep(0.5)
+    website = await job_of_line(here, order, JobKind.WEBSITE_PROVISION)
+    await here.until(here.sites, lambda sites: len(sites) == 1)
+    await terminated(here, website)
 
-    async def lines() -> dict[str, str]:
-        async with here.db.platform() as session:
-            found = await session.exec(select(JobStep).where(JobStep.job_id == job.id))
-            return {step.name: str(step.status) for step in found.all()}
+    await decide(here, website, Act.ABORT_ITEM)
 
-    written = await lines()
+    await finished(here, website, JobStatus.FAILED)
+    await finished(here, await here.job_of(order), JobStatus.SUCCEEDED)
+    assert (await here.read(Order, order.id)).status == OrderStatus.FAILED
+    assert await here.sites() == set()
+    await balanced(here)
+
+
+async def test_a_child_ended_before_its_first_step_waits_for_its_own_decision(
+    here: World,
+) -> None:
+    unpaid = (await here.pay(1, status="processing"))["customer"]["id"]
+    order = await here.order(customer=unpaid)
+    website = await job_of_line(here, order, JobKind.WEBSITE_PROVISION)
+    # Where no worker listens; so it is ended before it has done anything.
+    handle = await here.client.start_workflow(
+        "ProvisionWebsite", id=website.workflow_id, task_queue="nobody"
+    )
+    await handle.terminate("by hand")
+    await here.pay(PRICE, customer=unpaid)
+
+    await noticed(here, website, Reason.RUN_ENDED_OUTSIDE)
+    # The order's next run does not begin it anew, either: that is for a person.
+    await terminated(here, await here.job_of(order))
+    await decide(here, await here.job_of(order), Act.RETRY)
+    await under_way(here, await here.job_of(order))
+    await asyncio.sleep(1)
+    assert await here.sites() == set()
+    await decide(here, website, Act.RETRY)
+
+    await finished(here, await here.job_of(order), JobStatus.SUCCEEDED)
+    assert (await here.read(Job, website.id)).generation == 2
+    await golden(here, orders=1)
+
+
+async def test_a_timeline_that_was_lost_is_rebuilt_from_history(
+    patient: World,
+) -> None:
+    here = patient
+    await here.fault("powerdns", {"kind": "fail", "op": "PATCH *", "times": 1})
+    order = await paid_order(here)
+    await finished(here, await here.job_of(order), JobStatus.SUCCEEDED)
+    job = await job_of_line(here, order, JobKind.WEBSITE_PROVISION)
+    # The last line may still be on its way.
+    written = await here.until(
+        lambda: steps_of(here, job),
+        lambda told: all(state == StepStatus.SUCCEEDED for state, _ in told.values()),
+    )
+    assert written["create_record"] == (StepStatus.SUCCEEDED, 2)
     async with here.db.platform() as session:
-        for step in (
-            await session.exec(select(JobStep).where(JobStep.job_id == job.id))
-        ).all():
+        for step in await rows(here, JobStep, job_id=job.id):
             await session.delete(step)
         (await session.get_one(Job, job.id)).timeline_final = False
         await session.commit()
 
-    assert written
-    assert await here.until(lines, lambda told: told == written, within=30)
+    assert await here.until(lambda: steps_of(here, job), lambda told: told == written)
+
+
+async def forgotten(here: World, job: Job) -> None:
+    """Temporal knows the job's run no more."""
+    execution = WorkflowExecution(workflow_id=job.workflow_id)
+    await here.client.workflow_service.delete_workflow_execution(
+        DeleteWorkflowExecutionRequest(
+            namespace="default", workflow_execution=execution
+        )
+    )
+
+    async def known() -> bool:
+        with contextlib.suppress(RPCError):
+            await here.client.get_workflow_handle(job.workflow_id).describe()
+            return True
+        return False
+
+    await here.until(known, lambda still: not still)
