@@ -54,9 +54,13 @@ async def test_without_a_code_that_holds_nothing_is_decided(here: World) -> None
     _, website = await parked_at_site(here)
     await here.fault("hosting", REFUSED)
     run = run_of(here, website)
+    stale = await issued(here, website, Act.ABORT_ITEM)
+    await says(here, website, "another story")
     used = await issued(here, website, Act.RETRY)
     await run.signal("decide", {"act": "retry", "code": used})
     await parked_again(here, website, times=2)
+    # From here on it stands as it did when `used` was issued.
+    await says(here, website, "another story")
     expired = await issued(here, website, Act.ABORT_ITEM)
     async with here.db.platform() as session:
         [row] = await rows(here, DecisionCode, code_hash=code_hash(expired))
@@ -65,8 +69,6 @@ async def test_without_a_code_that_holds_nothing_is_decided(here: World) -> None
         await session.commit()
     of_another_act = await issued(here, website, Act.RETRY)
     of_another_step = await issued(here, website, Act.RETRY, step="go_live")
-    stale = await issued(here, website, Act.ABORT_ITEM)
-    await says(here, website, "what the operator did not see")
     good = await issued(here, website, Act.ABORT_ITEM)
 
     for request in (
@@ -88,6 +90,9 @@ async def test_without_a_code_that_holds_nothing_is_decided(here: World) -> None
     decided = await rows(here, Decision, job_id=website.id)
     assert sorted(one.act for one in decided) == [Act.ABORT_ITEM, Act.RETRY]
     assert all(one.verified for one in decided)
+    codes = await rows(here, DecisionCode, job_id=website.id)
+    burnt = {one.code_hash for one in codes if one.used_at is not None}
+    assert burnt == {code_hash(used), code_hash(good)}
 
 
 async def test_one_command_releases_all_that_wait(here: World) -> None:
