@@ -22,7 +22,7 @@ demo: $(STAMP)  ## the whole stack, one paid order, its live website
 	@$(BIN)/mpanel demo $(ARGS)
 
 test: $(STAMP)  ## every test but the full fault matrix
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(STAMP)  ## ruff, mypy strict, import contracts
 	$(BIN)/ruff check .

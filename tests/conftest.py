@@ -9,6 +9,7 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -33,6 +34,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="walk every path of tests/workflows/paths.py and keep its history",
     )
+
+
+# Few tests that take long: begun first, so that no process waits for another's last.
+LONGEST = ("faults", "stack", "workflows", "dev")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole stacks first; the order within a folder stays."""
+
+    def rank(item: pytest.Item) -> int:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        return LONGEST.index(folder) if folder in LONGEST else len(LONGEST)
+
+    items.sort(key=rank)
 
 
 @dataclass(frozen=True)
