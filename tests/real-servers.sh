@@ -15,6 +15,10 @@ need sqlite3 sqlite3
 need sshd openssh-server
 need nginx nginx-light
 need dig bind9-dnsutils
+need chromium chromium
+need fc-list fontconfig
+test -e /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf ||
+    missing="$missing fonts-dejavu-core"
 
 if [ -z "$missing" ]; then
     echo "real-servers: all present"
