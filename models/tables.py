@@ -4,6 +4,7 @@ from sqlmodel import SQLModel
 
 from models import (
     alerts,
+    audit,
     backups,
     customers,
     effects,
@@ -22,6 +23,7 @@ from models import (
 
 __all__ = [
     "alerts",
+    "audit",
     "backups",
     "customers",
     "effects",

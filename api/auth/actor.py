@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
+from models.queries.audit import By
 from models.users import Role
 
 _PERMISSIONS = {
@@ -26,6 +27,11 @@ class Actor:
     roles: frozenset[Role]
     author: str
     session_id: UUID
+
+    @property
+    def by(self) -> By:
+        """How the audit log names the caller."""
+        return By(self.kind, self.id, self.author)
 
     @property
     def platform(self) -> bool:

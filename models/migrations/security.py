@@ -10,8 +10,14 @@ from sqlalchemy import Connection, text
 _TENANT = "(select nullif(current_setting('mpanel.tenant', true), '')::uuid)"
 _PLATFORM = "(select current_setting('mpanel.scope', true)) = 'platform'"
 
-# Nobody but the migration may change or remove what these tables hold.
-_APPEND_ONLY: tuple[str, ...] = ()
+_RIGHTS = "select, insert, update, delete"
+# Nobody but the database itself may change or remove what these tables hold. An event
+# is told without its place in the chain, which the database gives.
+_APPEND_ONLY = {
+    "audit_events": "select, insert (id, created_at, tenant_id, actor_kind, actor_id,"
+    " actor, action, entity, entity_id, reason, details, request_id)",
+    "audit_heads": "select",
+}
 
 
 def secure(connection: Connection, app_role: str) -> None:
@@ -30,11 +36,7 @@ def secure(connection: Connection, app_role: str) -> None:
     for table, has_tenant in tables:
         key = "tenant_id" if has_tenant else "id" if table == "tenants" else None
         seen = f"{key} = {_TENANT} or {_PLATFORM}" if key else _PLATFORM
-        rights = (
-            "select, insert"
-            if table in _APPEND_ONLY
-            else "select, insert, update, delete"
-        )
+        rights = _APPEND_ONLY.get(table, _RIGHTS)
         for statement in (
             f"alter table {table} enable row level security",
             f"alter table {table} force row level security",

@@ -1,0 +1,67 @@
+"""Writing to the audit log, and reading it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+from sqlalchemy import text
+from structlog.contextvars import get_contextvars
+
+from models.base import utc_now
+from models.database import Session
+
+_RECORD: Final = text(
+    "insert into audit_events (id, created_at, tenant_id, actor_kind, actor_id, actor,"
+    " action, entity, entity_id, reason, details, request_id) values (:id, :now,"
+    " :tenant, :kind, :by, :name, :action, :entity, :entity_id, :reason,"
+    " cast(:details as jsonb), :request)"
+)
+
+
+@dataclass(frozen=True)
+class By:
+    """Who: `kind` is user, api_key, signal, system or anonymous; `name` is shown."""
+
+    kind: str
+    id: UUID | None
+    name: str
+
+
+SYSTEM: Final = By("system", None, "mPanel")
+
+
+async def record(
+    session: Session,
+    *,
+    tenant_id: UUID,
+    by: By,
+    action: str,
+    entity: str,
+    entity_id: UUID | str | None = None,
+    reason: str = "",
+    details: Mapping[str, Any] | None = None,
+) -> None:
+    """Tells of what this transaction does; stands and falls with it.
+
+    `action` is dotted (`decision.retry`). `details`: plain values, never a secret.
+    The chain is locked by the commit alone, so nobody waits for a long transaction.
+    """
+    await (await session.connection()).execute(
+        _RECORD,
+        {
+            "id": uuid4(),
+            "now": utc_now(),
+            "tenant": tenant_id,
+            "kind": by.kind,
+            "by": by.id,
+            "name": by.name,
+            "action": action,
+            "entity": entity,
+            "entity_id": None if entity_id is None else str(entity_id),
+            "reason": reason,
+            "details": json.dumps(dict(details or {})),
+            "request": get_contextvars().get("request_id"),
+        },
+    )
