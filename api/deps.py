@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from temporalio.client import Client
 
+from api import idempotency
 from api.auth.actor import Actor
 from api.auth.tokens import Signer
 from api.limits import Guesses
@@ -105,11 +106,18 @@ Operator = Annotated[Actor, Depends(_having(Role.OPERATOR, Role.ADMIN))]
 Platform = Annotated[Actor, Depends(_having())]
 
 
-async def _rows(parts: InProcess, actor: SignedIn) -> AsyncIterator[Session]:
+async def rows_in_sight(
+    request: Request, parts: InProcess, actor: SignedIn
+) -> AsyncIterator[Session]:
+    """A session of the caller's; under an Idempotency-Key, one that repeats safely."""
+    if idempotency.keyed(request):
+        async with idempotency.once(request, parts.db, parts.vault, actor) as session:
+            yield session
+        return
     scope = parts.db.platform() if actor.platform else parts.db.tenant(actor.tenant_id)
     async with scope as session:
         yield session
 
 
 # Those of the caller's tenant; every tenant's for a super_admin.
-Rows = Annotated[Session, Depends(_rows, scope="function")]
+Rows = Annotated[Session, Depends(rows_in_sight, scope="function")]

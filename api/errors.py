@@ -100,6 +100,8 @@ def _fact(error: DomainError) -> Failure:
     known = (STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
     status = next(known, 500)
     headers = _BEARER if isinstance(error, Unauthenticated) else {}
+    if "retry_after" in error.details:
+        headers = {**headers, "Retry-After": str(error.details["retry_after"])}
     return Failure(status, error.code, error.message, error.details, headers)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, event, text
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlmodel import Session as SyncSession
 from sqlmodel.ext.asyncio.session import AsyncSession as Session
 
@@ -78,6 +78,28 @@ class Database:
         """Login, webhooks, sweep and reconciler: sees every tenant's rows."""
         async with self._session({"scope": "platform"}) as session:
             yield session
+
+    @asynccontextmanager
+    async def around(
+        self, tenant_id: UUID | None
+    ) -> AsyncIterator[tuple[AsyncConnection, Session]]:
+        """A transaction, and a session whose commits hold once it commits.
+
+        For a tenant, or None: the platform. The caller commits the connection.
+        """
+        scope = {"scope": "platform"}
+        info = scope if tenant_id is None else {"tenant": str(tenant_id)}
+        async with self.engine.connect() as connection:
+            await connection.execute(_SCOPE, {"tenant": "", "scope": "", **info})
+            session = Session(
+                connection,
+                expire_on_commit=False,
+                sync_session_class=_ScopedSession,
+                info=info,
+                join_transaction_mode="create_savepoint",
+            )
+            async with session:
+                yield connection, session
 
     @asynccontextmanager
     async def nobody(self) -> AsyncIterator[Session]:

@@ -12,6 +12,7 @@ from temporalio.client import Client
 
 from models.database import Database
 from models.queries.backups import active_plans
+from workers import idempotency
 from workers.build import build
 from workers.gates import CHANNEL as GATES
 from workers.loops import Loop, listen
@@ -119,6 +120,7 @@ def loops_of(
         Loop("rechecks", 5.0, wired.rechecks.round),
         Loop("orphans", settings.orphans_seconds / 4, wired.orphans.round),
         Loop("books", 86400.0, books.round),
+        Loop("answers", 600.0, partial(idempotency.forget, db)),
         Loop("schedules", 3600.0, partial(restore_schedules, db, wired.schedules)),
     ], reconciler
 

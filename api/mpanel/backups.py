@@ -5,13 +5,14 @@ from uuid import UUID
 from fastapi import APIRouter
 
 from api.deps import Operator, Reader, Rows, Temporal
+from api.idempotency import Repeatable
 from api.mpanel.websites import AcceptedOut
 from api.schemas import ABOUT_ONE, ACTS, CamelModel, Id, Page, Paged, Timestamp
 from api.services import websites as service
 from models.queries import backups, websites
 from models.states import BackupStatus
 
-router = APIRouter(prefix="/websites/{id}", tags=["backups"])
+router = APIRouter(prefix="/websites/{id}", tags=["backups"], route_class=Repeatable)
 
 
 class BackupOut(CamelModel):

@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints
 
 from api.bodies import Text
 from api.deps import Operator, Reader, Rows
+from api.idempotency import Repeatable
 from api.mpanel.jobs import JobOut
 from api.schemas import ABOUT_ONE, ACTS, CamelModel, Id, Page, Timestamp
 from api.services import decisions
@@ -17,7 +18,7 @@ from models.queries import jobs
 from models.queries.slices import Slice
 from models.states import Act, DecisionStatus
 
-router = APIRouter(prefix="/jobs/{id}", tags=["decisions"])
+router = APIRouter(prefix="/jobs/{id}", tags=["decisions"], route_class=Repeatable)
 
 # Several lines are welcome; PostgreSQL stores no NUL.
 Why = Annotated[

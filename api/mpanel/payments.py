@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from api.bodies import Text
 from api.deps import Platform, Rows, Settings, Temporal
+from api.idempotency import Repeatable
 from api.schemas import (
     ACTS,
     SIGNED_IN,
@@ -22,7 +23,9 @@ from models.payments import UnclaimedPayment
 from models.queries.payments import unclaimed
 from models.states import JobStatus, UnclaimedStatus
 
-router = APIRouter(prefix="/payments/unclaimed", tags=["payments"])
+router = APIRouter(
+    prefix="/payments/unclaimed", tags=["payments"], route_class=Repeatable
+)
 
 
 class UnclaimedOut(CamelModel):

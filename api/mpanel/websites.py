@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 
 from api.deps import Operator, Reader, Rows, Settings, Temporal
+from api.idempotency import Repeatable
 from api.mpanel.jobs import WORDS
 from api.schemas import (
     ABOUT_ONE,
@@ -24,7 +25,7 @@ from models.queries import websites
 from models.states import JobKind, JobStatus, ServiceStatus
 from models.websites import Website
 
-router = APIRouter(prefix="/websites", tags=["websites"])
+router = APIRouter(prefix="/websites", tags=["websites"], route_class=Repeatable)
 
 
 class WebsiteOut(CamelModel):

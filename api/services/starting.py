@@ -4,6 +4,9 @@ The row is what counts. Whatever is not started here, the worker's sweep starts.
 """
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import timedelta
 from typing import Final
 
@@ -21,6 +24,24 @@ _BOUND: Final = timedelta(seconds=2)
 _WAKE: Final = text("select pg_notify('mpanel', 'start')")
 
 _under_way: set[asyncio.Task[None]] = set()
+_held: ContextVar[list[tuple[Client, Job]] | None] = ContextVar("held", default=None)
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """What is to be started inside starts at the end, unless that is an error.
+
+    For a caller whose own transaction is around the service's: until it commits,
+    nobody else sees the job.
+    """
+    waiting: list[tuple[Client, Job]] = []
+    before = _held.set(waiting)
+    try:
+        yield
+    finally:
+        _held.reset(before)
+    for temporal, job in waiting:
+        start_soon(temporal, job)
 
 
 async def announce(session: Session) -> None:
@@ -30,6 +51,9 @@ async def announce(session: Session) -> None:
 
 def start_soon(temporal: Client, job: Job) -> None:
     """Starts the run of a committed root job in the background, for 2 s at most."""
+    if (waiting := _held.get()) is not None:
+        waiting.append((temporal, job))
+        return
     task = asyncio.create_task(_start(temporal, job), name=f"start {job.id}")
     _under_way.add(task)
     task.add_done_callback(_under_way.discard)

@@ -14,7 +14,7 @@ from sqlmodel import col, select
 
 from models.base import utc_now
 from models.database import Session
-from models.errors import Invalid, NotFound
+from models.errors import Invalid, KeyReused, NotFound
 from models.jobs import Job
 from models.ordering import OrderRequest, Placed, PlacedLine, RepeatKey
 from models.orders import Order, OrderItem, OrderRepeat
@@ -153,9 +153,7 @@ async def _first(
     found = await connection.execute(_READ_KEY, {"tenant": tenant_id, "key": name})
     first = found.one()
     if key and key.same_body and first.body_hash != request.body_hash:
-        raise Invalid(
-            "Idempotency-Key", "this key came before with another body; use a new one"
-        )
+        raise KeyReused
     return UUID(str(first.order_id))
 
 
