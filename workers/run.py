@@ -14,6 +14,7 @@ from models.database import Database
 from models.queries.backups import active_plans
 from workers import idempotency
 from workers.build import build
+from workers.clients import clients_of
 from workers.gates import CHANNEL as GATES
 from workers.loops import Loop, listen
 from workers.money import NightlyBooks
@@ -23,7 +24,7 @@ from workers.reconcile import Reconciler
 from workers.settings import WorkerSettings
 from workers.steps import StepInterceptor
 from workers.sweep import Sweep
-from workers.wiring import Wired, wire
+from workers.wiring import ClientsOf, Wired, wire
 from workflows.engine.plugin import engine_plugin
 from workflows.queues import ALL, STORIES
 from workflows.schedules import BackupSchedules
@@ -31,7 +32,11 @@ from workflows.schedules import BackupSchedules
 _log = structlog.get_logger(__name__)
 
 
-async def main(settings: WorkerSettings, queues: Sequence[str] = ()) -> None:
+async def main(
+    settings: WorkerSettings,
+    queues: Sequence[str] = (),
+    clients_of: ClientsOf = clients_of,
+) -> None:
     """Runs until SIGTERM or SIGINT, then lets running steps end."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -40,7 +45,7 @@ async def main(settings: WorkerSettings, queues: Sequence[str] = ()) -> None:
     served = tuple(queues) or ALL
     db = Database(settings.database_url.get_secret_value(), pool_size=20)
     client = await connect(settings)
-    wired = wire(settings, client, db)
+    wired = wire(settings, client, db, clients_of)
     await wired.gates.refresh()
     progress = ProgressWriter(db)
     steps = StepInterceptor(

@@ -1,10 +1,9 @@
-"""The composition root: the one place where clients are made and handed out."""
+"""The composition root: joins the clients to the activities and the loops."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
-from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
 from temporalio.client import Client
@@ -17,9 +16,7 @@ from activities.orders import OrderActivities
 from activities.providers.backup_store import BackupStore
 from activities.providers.cloudpanel import CloudPanel
 from activities.providers.powerdns import PowerDns
-from activities.providers.smtp import Mailer
 from activities.providers.stripe import StripeAccount
-from activities.providers.web_probe import WebProbe
 from activities.refunds import RefundActivities
 from activities.store import Store
 from activities.websites import WebsiteActivities
@@ -29,6 +26,7 @@ from models.queries.services import plan_of
 from models.servers import Server
 from models.vault import Vault
 from models.websites import site_user
+from workers.clients import Clients, CloudPanels, clients_of
 from workers.gates import AccountGates
 from workers.orphans import Listings, Orphans
 from workers.rechecks import Check, Rechecks
@@ -37,32 +35,7 @@ from workers.settings import WorkerSettings
 from workers.stripe_watch import StripeWatch
 from workflows.schedules import BackupSchedules
 
-
-class CloudPanels:
-    """One client per hosting server, made when it is first needed."""
-
-    def __init__(self, settings: WorkerSettings, gates: AccountGates) -> None:
-        self._key, self._gates = settings.hosting_ssh_key_file, gates
-        self._made: dict[tuple[str, int, str], CloudPanel] = {}
-
-    def of(self, server: Server) -> CloudPanel:
-        """The client; a changed address or host key makes a new one."""
-        at = (server.ssh_host, server.ssh_port, server.host_key)
-        if at not in self._made:
-            self._made[at] = CloudPanel(
-                server.ssh_host,
-                server.ssh_port,
-                username=server.ssh_user,
-                client_key=self._key,
-                known_host_key=server.host_key,
-                gate=self._gates.of(f"hosting:{server.name}"),
-            )
-        return self._made[at]
-
-    async def aclose(self) -> None:
-        """Ends every connection."""
-        for made in self._made.values():
-            await made.aclose()
+ClientsOf = Callable[[WorkerSettings, Client, AccountGates], Clients]
 
 
 @dataclass
@@ -87,24 +60,20 @@ class Wired:
         await self.db.close()
 
 
-def wire(settings: WorkerSettings, client: Client, db: Database) -> Wired:
-    """Builds the clients from the settings and joins them to the activities."""
+def wire(
+    settings: WorkerSettings,
+    client: Client,
+    db: Database,
+    clients_of: ClientsOf = clients_of,
+) -> Wired:
+    """Joins the clients to the activities and the loops."""
     vault = Vault.parse(settings.encryption_keys.get_secret_value())
     gates = AccountGates(db)
     store, effects = Store(db), EffectLedger(db, vault)
-    key = settings.stripe_api_key.get_secret_value()
-    stripe = StripeAccount(
-        key, api_base=settings.stripe_api_base, gate=gates.of(f"stripe:{key[-4:]}")
-    )
-    names = PowerDns(
-        settings.powerdns_url,
-        settings.powerdns_api_key.get_secret_value(),
-        gate=gates.of("powerdns"),
-    )
-    panels, probe = CloudPanels(settings, gates), WebProbe()
-    archives = _backup_store(settings, gates)
-    mailer = _mailer(settings, gates)
-    schedules = BackupSchedules(client)
+    outside = clients_of(settings, client, gates)
+    stripe, names, panels = outside.stripe, outside.names, outside.panels
+    probe, archives = outside.probe, outside.archives
+    schedules = outside.schedules
     orders = OrderActivities(store, stripe)
     refunds = RefundActivities(store, stripe)
     websites = WebsiteActivities(store, effects, panels, probe)
@@ -115,7 +84,7 @@ def wire(settings: WorkerSettings, client: Client, db: Database) -> Wired:
     jobs = JobActivities(db)
     relay = Relay(
         db,
-        mailer,
+        outside.mailer,
         operator=(
             settings.operator_email,
             settings.operator_webhook_url,
@@ -147,14 +116,7 @@ def wire(settings: WorkerSettings, client: Client, db: Database) -> Wired:
         ),
         stripe=stripe,
         schedules=schedules,
-        closing=[
-            stripe.aclose,
-            names.aclose,
-            panels.aclose,
-            probe.aclose,
-            archives.aclose,
-            relay.aclose,
-        ],
+        closing=[*outside.closing, relay.aclose],
     )
 
 
@@ -166,32 +128,6 @@ def _defined(*holders: object) -> list[Callable[..., Any]]:
         for name, member in vars(type(holder)).items()
         if hasattr(member, "__temporal_activity_definition")
     ]
-
-
-def _backup_store(settings: WorkerSettings, gates: AccountGates) -> BackupStore:
-    at = urlsplit(settings.backup_store_url)
-    return BackupStore(
-        at.hostname or "",
-        at.port or 22,
-        username=unquote(at.username or "root"),
-        client_key=settings.hosting_ssh_key_file,
-        known_host_key=settings.backup_store_host_key,
-        root=at.path or "/",
-        gate=gates.of("backup_store"),
-    )
-
-
-def _mailer(settings: WorkerSettings, gates: AccountGates) -> Mailer:
-    at = urlsplit(settings.smtp_url.get_secret_value())
-    return Mailer(
-        at.hostname or "",
-        at.port or 25,
-        sender=settings.mail_from,
-        username=unquote(at.username) if at.username else None,
-        password=unquote(at.password) if at.password else None,
-        starttls=at.scheme == "smtp+starttls",
-        gate=gates.of("smtp"),
-    )
 
 
 def _checks(

@@ -1,0 +1,117 @@
+"""The clients of everything outside, made from the settings and nowhere else."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
+
+from temporalio.client import Client
+
+from activities.providers.backup_store import BackupStore
+from activities.providers.cloudpanel import CloudPanel
+from activities.providers.powerdns import PowerDns
+from activities.providers.smtp import Mailer
+from activities.providers.stripe import StripeAccount
+from activities.providers.web_probe import WebProbe
+from models.servers import Server
+from workers.gates import AccountGates
+from workers.settings import WorkerSettings
+from workflows.schedules import BackupSchedules
+
+
+class CloudPanels:
+    """One client per hosting server, made when it is first needed."""
+
+    def __init__(self, settings: WorkerSettings, gates: AccountGates) -> None:
+        self._key, self._gates = settings.hosting_ssh_key_file, gates
+        self._made: dict[tuple[str, int, str], CloudPanel] = {}
+
+    def of(self, server: Server) -> CloudPanel:
+        """The client; a changed address or host key makes a new one."""
+        at = (server.ssh_host, server.ssh_port, server.host_key)
+        if at not in self._made:
+            self._made[at] = CloudPanel(
+                server.ssh_host,
+                server.ssh_port,
+                username=server.ssh_user,
+                client_key=self._key,
+                known_host_key=server.host_key,
+                gate=self._gates.of(f"hosting:{server.name}"),
+            )
+        return self._made[at]
+
+    async def aclose(self) -> None:
+        """Ends every connection."""
+        for made in self._made.values():
+            await made.aclose()
+
+
+@dataclass(frozen=True)
+class Clients:
+    """One of each; they connect when they are first needed."""
+
+    stripe: StripeAccount
+    names: PowerDns
+    panels: CloudPanels
+    probe: WebProbe
+    archives: BackupStore
+    mailer: Mailer
+    schedules: BackupSchedules
+
+    @property
+    def closing(self) -> list[Callable[[], Awaitable[None]]]:
+        """What ends each that keeps a connection."""
+        return [
+            self.stripe.aclose,
+            self.names.aclose,
+            self.panels.aclose,
+            self.probe.aclose,
+            self.archives.aclose,
+        ]
+
+
+def clients_of(
+    settings: WorkerSettings, temporal: Client, gates: AccountGates
+) -> Clients:
+    """Those that the settings name."""
+    key = settings.stripe_api_key.get_secret_value()
+    return Clients(
+        stripe=StripeAccount(
+            key, api_base=settings.stripe_api_base, gate=gates.of(f"stripe:{key[-4:]}")
+        ),
+        names=PowerDns(
+            settings.powerdns_url,
+            settings.powerdns_api_key.get_secret_value(),
+            gate=gates.of("powerdns"),
+        ),
+        panels=CloudPanels(settings, gates),
+        probe=WebProbe(),
+        archives=_backup_store(settings, gates),
+        mailer=_mailer(settings, gates),
+        schedules=BackupSchedules(temporal),
+    )
+
+
+def _backup_store(settings: WorkerSettings, gates: AccountGates) -> BackupStore:
+    at = urlsplit(settings.backup_store_url)
+    return BackupStore(
+        at.hostname or "",
+        at.port or 22,
+        username=unquote(at.username or "root"),
+        client_key=settings.hosting_ssh_key_file,
+        known_host_key=settings.backup_store_host_key,
+        root=at.path or "/",
+        gate=gates.of("backup_store"),
+    )
+
+
+def _mailer(settings: WorkerSettings, gates: AccountGates) -> Mailer:
+    at = urlsplit(settings.smtp_url.get_secret_value())
+    return Mailer(
+        at.hostname or "",
+        at.port or 25,
+        sender=settings.mail_from,
+        username=unquote(at.username) if at.username else None,
+        password=unquote(at.password) if at.password else None,
+        starttls=at.scheme == "smtp+starttls",
+        gate=gates.of("smtp"),
+    )
