@@ -1,6 +1,6 @@
 """What the engine notes about a job in our own database, and decisions by signal."""
 
-from uuid import uuid5
+from uuid import UUID, uuid5
 
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, select
@@ -12,7 +12,8 @@ from models.alerts import Alert
 from models.base import utc_now
 from models.database import Database, Session
 from models.jobs import Decision, DecisionCode, Job, JobStep, code_hash, seen_hash
-from models.queries import jobs
+from models.queries import audit, decisions, jobs
+from models.queries.audit import By
 from models.states import (
     Act,
     AlertStatus,
@@ -20,6 +21,9 @@ from models.states import (
     JobStatus,
     StepStatus,
 )
+
+# Whoever may open the Temporal UI can send one.
+UNVERIFIED = By("signal", None, "unverified")
 
 
 class JobActivities:
@@ -134,26 +138,28 @@ class JobActivities:
                 return Decided(written.id, Act(written.act), written.step)
             code = await _burn(session, signal) if signal.code else None
             if code is None and (signal.code or signal.act is not Act.RETRY):
+                await _record_refusal(session, job, signal, decision_id)
                 return None
             step = signal.step or (code.step if code else None)
-            session.add(
-                Decision(
-                    id=decision_id,
-                    tenant_id=job.tenant_id,
-                    job_id=job.id,
-                    generation=job.generation,
-                    act=signal.act,
-                    step=step,
-                    why="by signal from the Temporal UI",
-                    author_id=code.author_id if code else None,
-                    author=code.author if code else "unverified",
-                    via="signal",
-                    verified=code is not None,
-                    seen_hash=seen_hash(job),
-                    status=DecisionStatus.DELIVERED,
-                    delivered_at=utc_now(),
-                )
+            decision = Decision(
+                id=decision_id,
+                tenant_id=job.tenant_id,
+                job_id=job.id,
+                generation=job.generation,
+                act=signal.act,
+                step=step,
+                why="by signal from the Temporal UI",
+                author_id=code.author_id if code else None,
+                author=code.author if code else UNVERIFIED.name,
+                via="signal",
+                verified=code is not None,
+                seen_hash=seen_hash(job),
+                status=DecisionStatus.DELIVERED,
+                delivered_at=utc_now(),
             )
+            session.add(decision)
+            by = By("user", code.author_id, code.author) if code else UNVERIFIED
+            await decisions.tell(session, job, decision, by)
             await session.commit()
         return Decided(decision_id, signal.act, step)
 
@@ -197,6 +203,24 @@ async def raise_alert(
 async def _current(session: Session, ref: JobRef) -> Job | None:
     job = await jobs.get(session, ref.job_id, lock=True)
     return job if job.generation == ref.generation else None
+
+
+async def _record_refusal(
+    session: Session, job: Job, signal: SignalReceived, decision_id: UUID
+) -> None:
+    """Without a code, or with one that does not fit (never kept: it may be real)."""
+    await audit.record(
+        session,
+        tenant_id=job.tenant_id,
+        by=UNVERIFIED,
+        action="decision.refused",
+        entity="job",
+        entity_id=job.id,
+        reason="the code does not fit" if signal.code else "it needs a code",
+        details={"act": str(signal.act)},
+        event_id=uuid5(decision_id, "refused"),
+    )
+    await session.commit()
 
 
 async def _burn(session: Session, signal: SignalReceived) -> DecisionCode | None:

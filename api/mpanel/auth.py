@@ -56,7 +56,7 @@ async def log_in(
     where = request.client.host if request.client else ""
     with parts.guesses.of(f"{where} {body.email.lower()}"):
         user, given = await auth.log_in(
-            rows, parts.signer, email=body.email, password=body.password
+            rows, parts.signer, email=body.email, password=body.password, where=where
         )
     return LoginOut(
         token=given.access,
@@ -91,4 +91,4 @@ async def me(actor: SignedIn, rows: PlatformRows) -> MeOut:
 @router.post("/logout", status_code=204, responses=failures(401))
 async def log_out(actor: SignedIn, rows: PlatformRows) -> None:
     """End this login; its tokens stop working at once."""
-    await auth.log_out(rows, actor.session_id)
+    await auth.log_out(rows, actor)

@@ -18,7 +18,7 @@ from models.database import Session
 from models.errors import Conflict, Denied, Invalid, WrongState
 from models.jobs import Decision, DecisionCode, Job, code_hash, seen_hash
 from models.orders import Order
-from models.queries import decisions, jobs
+from models.queries import audit, decisions, jobs
 from models.states import (
     OPEN_JOBS,
     Act,
@@ -102,7 +102,7 @@ async def go_on(session: Session, actor: Actor, job_id: UUID, wish: Wish) -> Dec
         await jobs.begin_anew(session, job, decision)
         decision.status, decision.delivered_at = DecisionStatus.DELIVERED, utc_now()
     session.add(decision)
-    return await _commit(session, job, decision)
+    return await _commit(session, actor, job, decision)
 
 
 async def abort(
@@ -141,7 +141,7 @@ async def abort(
     session.add(decision)
     await session.flush()
     await decisions.take_back_needing(session, job, decision)
-    return await _commit(session, job, decision)
+    return await _commit(session, actor, job, decision)
 
 
 async def issue_code(
@@ -172,6 +172,15 @@ async def issue_code(
             expires_at=expires_at,
         )
     )
+    await audit.record(
+        session,
+        tenant_id=job.tenant_id,
+        by=actor.by,
+        action="decision.code_issued",
+        entity="job",
+        entity_id=job.id,
+        details={"act": str(act), "step": step, "expiresAt": expires_at.isoformat()},
+    )
     await session.commit()
     return Code(code, expires_at)
 
@@ -200,7 +209,10 @@ def _written(actor: Actor, job: Job, wish: Wish, step: str | None) -> Decision:
     )
 
 
-async def _commit(session: Session, job: Job, decision: Decision) -> Decision:
+async def _commit(
+    session: Session, actor: Actor, job: Job, decision: Decision
+) -> Decision:
+    await decisions.tell(session, job, decision, actor.by)
     begins = job.status == JobStatus.PENDING
     await decisions.wake(session, "decide", *(["start"] if begins else []))
     await session.commit()

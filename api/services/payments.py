@@ -11,7 +11,7 @@ from models.errors import Invalid, WrongState
 from models.ordering import Line, OrderRequest, Placed, RepeatKey
 from models.orders import Order
 from models.payments import PaymentRefund, UnclaimedPayment
-from models.queries import orders, payments
+from models.queries import audit, orders, payments
 from models.states import UnclaimedStatus
 from models.tenants import MIGRAHOSTING
 
@@ -67,6 +67,7 @@ async def order_for(
         )
     payment.status, payment.order_id = UnclaimedStatus.ORDERED, placed.order_id
     payment.decided_by = actor.id
+    await _record(session, actor, payment, "payment.ordered")
     await session.commit()
     if placed.job is not None:
         start_soon(temporal, placed.job)
@@ -89,9 +90,35 @@ async def refund(
     )
     payment.status, payment.note = UnclaimedStatus.REFUNDED, reason
     payment.decided_by = actor.id
+    await _record(session, actor, payment, "payment.refunded", reason=reason)
     await payments.wake(session)
     await session.commit()
     return payment
+
+
+async def _record(
+    session: Session,
+    actor: Actor,
+    payment: UnclaimedPayment,
+    action: str,
+    *,
+    reason: str = "",
+) -> None:
+    await audit.record(
+        session,
+        tenant_id=MIGRAHOSTING,
+        by=actor.by,
+        action=action,
+        entity="payment",
+        entity_id=payment.id,
+        reason=reason,
+        details={
+            "stripePaymentIntentId": payment.stripe_payment_intent_id,
+            "amount": payment.amount,
+            "currency": payment.currency,
+            "orderId": str(payment.order_id) if payment.order_id else None,
+        },
+    )
 
 
 async def _listed(session: Session, payment_id: UUID) -> UnclaimedPayment:

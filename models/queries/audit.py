@@ -12,11 +12,12 @@ from structlog.contextvars import get_contextvars
 from models.base import utc_now
 from models.database import Session
 
+# An event that a repeated step tells again is there already.
 _RECORD: Final = text(
     "insert into audit_events (id, created_at, tenant_id, actor_kind, actor_id, actor,"
     " action, entity, entity_id, reason, details, request_id) values (:id, :now,"
     " :tenant, :kind, :by, :name, :action, :entity, :entity_id, :reason,"
-    " cast(:details as jsonb), :request)"
+    " cast(:details as jsonb), :request) on conflict (id) do nothing"
 )
 
 
@@ -42,16 +43,18 @@ async def record(
     entity_id: UUID | str | None = None,
     reason: str = "",
     details: Mapping[str, Any] | None = None,
+    event_id: UUID | None = None,
 ) -> None:
     """Tells of what this transaction does; stands and falls with it.
 
-    `action` is dotted (`decision.retry`). `details`: plain values, never a secret.
-    The chain is locked by the commit alone, so nobody waits for a long transaction.
+    `action` is dotted (`decision.retry`). `details`: plain values under camelCase keys,
+    never a secret. `event_id`: one and the same for every try of a step. The chain is
+    locked by the commit alone, so nobody waits for a long transaction.
     """
     await (await session.connection()).execute(
         _RECORD,
         {
-            "id": uuid4(),
+            "id": event_id or uuid4(),
             "now": utc_now(),
             "tenant": tenant_id,
             "kind": by.kind,

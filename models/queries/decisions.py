@@ -1,7 +1,7 @@
 """What operators decided about jobs, and what a decision touches at once."""
 
 from collections.abc import Sequence
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
@@ -12,7 +12,8 @@ from models.database import Session
 from models.errors import Busy
 from models.jobs import Decision, Job, JobStep
 from models.orders import OrderItem
-from models.queries import jobs, services
+from models.queries import audit, jobs, services
+from models.queries.audit import By
 from models.states import (
     OPEN_JOBS,
     DecisionStatus,
@@ -95,6 +96,29 @@ async def cancel(session: Session, job: Job) -> None:
     job.updated_at = utc_now()
     await services.fail_subject(session, job)
     await jobs.resolve_alerts(session, job)
+
+
+async def tell(session: Session, job: Job, decision: Decision, by: By) -> None:
+    """The audit log's line about it; one, however often it is told."""
+    await audit.record(
+        session,
+        tenant_id=job.tenant_id,
+        by=by,
+        action=f"decision.{decision.act}",
+        entity="job",
+        entity_id=job.id,
+        reason=decision.why,
+        details={
+            "decisionId": str(decision.id),
+            "orderId": str(job.order_id) if job.order_id else None,
+            "generation": decision.generation,
+            "step": decision.step,
+            "correction": dict(decision.correction),
+            "via": decision.via,
+            "verified": decision.verified,
+        },
+        event_id=uuid5(decision.id, "audit"),
+    )
 
 
 async def wake(session: Session, *what: str) -> None:

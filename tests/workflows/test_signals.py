@@ -1,6 +1,7 @@
 """What an operator can see and do in the Temporal UI, and by `temporal` itself."""
 
 import asyncio
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import WorkflowHandle
 
 from api.services.decisions import issue_code
+from models.audit import AuditEvent
 from models.base import utc_now
 from models.jobs import Decision, DecisionCode, Job, code_hash
 from models.states import Act, JobKind, JobStatus
@@ -30,6 +32,9 @@ async def test_a_bare_retry_goes_on_and_is_kept_as_unverified(here: World) -> No
     [decision] = await rows(here, Decision, job_id=website.id)
     assert (decision.act, decision.via, decision.verified) == ("retry", "signal", False)
     assert (decision.author, decision.author_id) == ("unverified", None)
+    [event] = await rows(here, AuditEvent, entity_id=str(website.id))
+    assert (event.action, event.actor_kind) == ("decision.retry", "signal")
+    assert (event.actor, event.details["verified"]) == ("unverified", False)
     await golden(here, orders=1)
 
 
@@ -46,6 +51,14 @@ async def test_a_one_time_code_aborts_in_the_name_of_its_user(here: World) -> No
     assert decision.verified
     [burnt] = await rows(here, DecisionCode, job_id=website.id)
     assert burnt.used_at is not None
+    told = await rows(here, AuditEvent, entity_id=str(website.id))
+    assert {one.action for one in told} == {
+        "decision.code_issued",
+        "decision.abort_item",
+    }
+    assert {(one.actor, one.actor_id) for one in told} == {
+        (OPERATOR.author, OPERATOR.id)
+    }
     await balanced(here)
 
 
@@ -93,6 +106,12 @@ async def test_without_a_code_that_holds_nothing_is_decided(here: World) -> None
     codes = await rows(here, DecisionCode, job_id=website.id)
     burnt = {one.code_hash for one in codes if one.used_at is not None}
     assert burnt == {code_hash(used), code_hash(good)}
+    told = await rows(here, AuditEvent, action="decision.refused")
+    assert {(one.entity_id, one.actor) for one in told} == {
+        (str(website.id), "unverified")
+    }
+    reasons = Counter(one.reason for one in told)
+    assert reasons == {"it needs a code": 1, "the code does not fit": 6}
 
 
 async def test_one_command_releases_all_that_wait(here: World) -> None:
