@@ -19,6 +19,7 @@ from api.mpanel import (
     auth,
     backups,
     customers,
+    dashboard,
     decisions,
     health,
     jobs,
@@ -38,6 +39,7 @@ from workflows.engine.plugin import engine_plugin
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     health.router,
+    dashboard.router,
     auth.router,
     products.router,
     customers.router,

@@ -31,7 +31,7 @@ Item = TypeVar("Item")
 
 
 class Page(CamelModel, Generic[Item]):
-    """One page of a list; `total` counts all of it."""
+    """One page of a list. `total` counts all of it, at most 1000 beyond the page."""
 
     items: list[Item]
     total: int

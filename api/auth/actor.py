@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from models.queries.audit import By
+from models.tenants import MIGRAHOSTING
 from models.users import Role
 
 _PERMISSIONS = {
@@ -37,6 +38,11 @@ class Actor:
     def platform(self) -> bool:
         """Whether every tenant's rows are in sight."""
         return Role.SUPER_ADMIN in self.roles
+
+    @property
+    def staff(self) -> bool:
+        """Whether it works for the company whose machines these are."""
+        return self.platform or self.tenant_id == MIGRAHOSTING
 
     @property
     def permissions(self) -> list[str]:

@@ -1,17 +1,28 @@
 """/api/orders."""
 
 from collections.abc import Mapping
-from typing import Final, Literal
+from datetime import UTC, datetime
+from typing import Annotated, Final, Literal
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
+from pydantic import AfterValidator, Field
 
 from api.deps import Reader, Rows
 from api.mpanel.jobs import JobOut
-from api.schemas import ABOUT_ONE, CamelModel, Id, Timestamp
+from api.schemas import (
+    ABOUT_ONE,
+    SIGNED_IN,
+    CamelModel,
+    Id,
+    Page,
+    Paging,
+    Timestamp,
+)
 from models.money import to_number
 from models.orders import OrderItem
-from models.queries import order_views
+from models.queries import order_search, order_views
+from models.queries.order_search import Found, Wanted
 from models.queries.order_views import OrderView
 from models.states import OrderStatus, RefundStatus
 
@@ -163,6 +174,83 @@ def _refunds(view: OrderView) -> list[RefundOut]:
         )
         for refund in view.refunds
     ]
+
+
+class OrderRow(CamelModel):
+    """An order in the list; `email` is its customer's."""
+
+    id: UUID
+    tenant_id: UUID
+    customer_id: UUID
+    email: str
+    source: str
+    status: Word
+    state: OrderStatus
+    total: float
+    currency: str
+    created_at: Timestamp
+    completed_at: Timestamp | None
+
+    @classmethod
+    def of(cls, found: Found) -> "OrderRow":
+        """In the words of the contract."""
+        order, status = found.order, OrderStatus(found.order.status)
+        return cls(
+            id=order.id,
+            tenant_id=order.tenant_id,
+            customer_id=order.customer_id,
+            email=found.email,
+            source=order.source,
+            status=WORDS[status],
+            state=status,
+            total=to_number(order.total),
+            currency=order.currency.upper(),
+            created_at=order.created_at,
+            completed_at=order.completed_at,
+        )
+
+
+def _with_zone(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+# A date alone is its first moment; without a zone it is UTC.
+Moment = Annotated[datetime, AfterValidator(_with_zone)]
+
+
+class OrderPaging(Paging):
+    """`search`: how an order id, an e-mail address or a domain begins, or a whole id
+    of Stripe's. `createdTo` is excluded."""
+
+    search: str | None = Field(default=None, min_length=3, max_length=255)
+    status: Word | None = None
+    customer_id: UUID | None = None
+    source: str | None = Field(default=None, max_length=255)
+    created_from: Moment | None = None
+    created_to: Moment | None = None
+
+    @property
+    def wanted(self) -> Wanted:
+        """In our words."""
+        return Wanted(
+            search=self.search,
+            statuses=[state for state, word in WORDS.items() if word == self.status],
+            customer_id=self.customer_id,
+            source=self.source,
+            since=self.created_from,
+            until=self.created_to,
+        )
+
+
+@router.get("", responses=SIGNED_IN)
+async def list_orders(
+    query: Annotated[OrderPaging, Query()], _: Reader, rows: Rows
+) -> Page[OrderRow]:
+    """Orders, newest first."""
+    found = await order_search.find(rows, query.window, query.wanted)
+    return Page[OrderRow](
+        items=[OrderRow.of(each) for each in found.items], total=found.total
+    )
 
 
 @router.get("/{id}", responses=ABOUT_ONE)

@@ -23,6 +23,7 @@ LISTS = (
     "/api/products",
     "/api/subscriptions",
     "/api/websites",
+    "/api/orders",
     "/api/jobs",
     "/api/provisioning/tasks",
     "/api/alerts",
