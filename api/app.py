@@ -13,7 +13,6 @@ from api import errors
 from api.auth.tokens import Signer
 from api.deps import Parts
 from api.edge import BodyLimit, Edge
-from api.limits import Guesses
 from api.mpanel import (
     alerts,
     auth,
@@ -26,6 +25,8 @@ from api.mpanel import (
     orders,
     payments,
     products,
+    second_factors,
+    sessions,
     subscriptions,
     websites,
 )
@@ -41,6 +42,8 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     health.router,
     dashboard.router,
     auth.router,
+    sessions.router,
+    second_factors.router,
     products.router,
     customers.router,
     subscriptions.router,
@@ -74,7 +77,6 @@ def create_app(settings: ApiSettings) -> FastAPI:
                 **address, lazy=True, plugins=[engine_plugin()]
             ),
             signer=Signer(settings.secret_key.get_secret_value()),
-            guesses=Guesses(10, per=60.0),
         )
         try:
             yield

@@ -10,12 +10,13 @@ from temporalio.client import Client
 
 from api import idempotency
 from api.auth.actor import Actor
+from api.auth.origin import Origin
 from api.auth.tokens import Signer
-from api.limits import Guesses
+from api.services.auth import Desk
 from api.settings import ApiSettings
 from models.database import Database, Session
-from models.errors import Denied, Unauthenticated
-from models.queries import users
+from models.errors import Denied, SessionLimited, Unauthenticated
+from models.queries import sessions
 from models.users import Role
 from models.vault import Vault
 
@@ -29,7 +30,6 @@ class Parts:
     vault: Vault
     temporal: Client
     signer: Signer
-    guesses: Guesses
 
 
 def parts(request: Request) -> Parts:
@@ -49,6 +49,19 @@ def _signer(parts: InProcess) -> Signer:
     return parts.signer
 
 
+def _vault(parts: InProcess) -> Vault:
+    return parts.vault
+
+
+def _desk(parts: InProcess) -> Desk:
+    return Desk(parts.signer, parts.vault, parts.settings.second_factor)
+
+
+def _origin(request: Request) -> Origin:
+    address = request.client.host if request.client else ""
+    return Origin.of(address, request.headers.get("user-agent", ""))
+
+
 def _settings(parts: InProcess) -> ApiSettings:
     return parts.settings
 
@@ -56,6 +69,9 @@ def _settings(parts: InProcess) -> ApiSettings:
 Temporal = Annotated[Client, Depends(_temporal)]
 Tokens = Annotated[Signer, Depends(_signer)]
 Settings = Annotated[ApiSettings, Depends(_settings)]
+Secrets = Annotated[Vault, Depends(_vault)]
+LoginDesk = Annotated[Desk, Depends(_desk)]
+CalledFrom = Annotated[Origin, Depends(_origin)]
 
 
 async def _platform_rows(parts: InProcess) -> AsyncIterator[Session]:
@@ -69,7 +85,7 @@ PlatformRows = Annotated[Session, Depends(_platform_rows, scope="function")]
 _bearer = HTTPBearer(auto_error=False, description="The `token` of a login.")
 
 
-async def signed_in(
+async def logged_in(
     parts: InProcess,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> Actor:
@@ -78,11 +94,36 @@ async def signed_in(
         raise Unauthenticated("send `Authorization: Bearer <token>`")
     claims = parts.signer.read(credentials.credentials)
     async with parts.db.platform() as session:
-        user = await users.signed_in(session, claims.user_id, claims.session_id)
+        user = await sessions.signed_in(session, claims.user_id, claims.session_id)
     if user is None:
         raise Unauthenticated("the token is not valid, or not any more")
     roles = frozenset(Role(role) for role in user.roles if role in list(Role))
-    return Actor("user", user.id, user.tenant_id, roles, user.email, claims.session_id)
+    return Actor(
+        "user",
+        user.id,
+        user.tenant_id,
+        roles,
+        user.email,
+        claims.session_id,
+        user.second_factor_at,
+        parts.settings.second_factor.of(roles),
+    )
+
+
+# For what a login may do before its second factor is set up or proven.
+AnySession = Annotated[Actor, Depends(logged_in)]
+
+
+async def signed_in(actor: AnySession) -> Actor:
+    """A login with everything that is demanded of it."""
+    if actor.limited:
+        raise SessionLimited(
+            "a second factor is demanded: prove it by POST /api/auth/step-up, or set"
+            " one up by POST /api/auth/totp",
+            call="POST /api/auth/step-up",
+            enrol="POST /api/auth/totp",
+        )
+    return actor
 
 
 SignedIn = Annotated[Actor, Depends(signed_in)]

@@ -19,6 +19,7 @@ from models.errors import (
     Invalid,
     NoCapacity,
     NotFound,
+    TooMany,
     Unauthenticated,
 )
 
@@ -31,6 +32,7 @@ STATUSES: Final[dict[type[DomainError], int]] = {
     Unauthenticated: 401,
     Conflict: 409,
     NoCapacity: 409,
+    TooMany: 429,
 }
 _CODES: Final = {
     400: "VALIDATION_ERROR",

@@ -3,6 +3,7 @@
 from pydantic import Field, SecretStr
 from temporalio.envconfig import ClientConfig, ClientConnectConfig
 
+from api.auth.demand import Demand
 from models.settings import Settings, SettingsRefused
 
 
@@ -29,6 +30,11 @@ class ApiSettings(Settings):
         description="domain under which websites without one of their own live"
     )
     public_url: str = Field(description="where people reach the API, for links")
+    second_factor: Demand = Field(
+        default=Demand.OPERATORS,
+        description="of whom an authenticator app is demanded: operators (and above),"
+        " or off",
+    )
 
     @property
     def temporal(self) -> ClientConnectConfig:

@@ -5,7 +5,12 @@ DomainError
 |-- Invalid        a value is wrong; `field` names it, the message says what is allowed
 |   `-- KeyReused      the Idempotency-Key came before with another request
 |-- Denied         known caller, not allowed
+|   |-- SessionLimited   until a second factor is set up or proven
+|   `-- StepUpRequired   not proven lately enough for this act
 |-- Unauthenticated  nobody we know, or a signature that does not fit
+|   |-- SecondFactorMissing  the password is right; a code is wanted, too
+|   `-- WrongCode        of an authenticator, or a recovery code that is used up
+|-- TooMany        come back in `retry_after` seconds
 `-- Conflict       true request, wrong moment
     |-- WrongState     the entity's state forbids it
     |-- KeyInUse       the first call with this Idempotency-Key is still running
@@ -50,8 +55,31 @@ class Denied(DomainError):
     code = "FORBIDDEN"
 
 
+class SessionLimited(Denied):
+    code = "SECOND_FACTOR_REQUIRED"
+
+
+class StepUpRequired(Denied):
+    code = "STEP_UP_REQUIRED"
+
+
 class Unauthenticated(DomainError):
     code = "UNAUTHORIZED"
+
+
+class SecondFactorMissing(Unauthenticated):
+    code = "SECOND_FACTOR_REQUIRED"
+
+
+class WrongCode(Unauthenticated):
+    code = "WRONG_CODE"
+
+
+class TooMany(DomainError):
+    code = "RATE_LIMITED"
+
+    def __init__(self, message: str, *, retry_after: int, **details: Any) -> None:
+        super().__init__(message, retry_after=retry_after, **details)
 
 
 class Conflict(DomainError):

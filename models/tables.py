@@ -4,6 +4,7 @@ from sqlmodel import SQLModel
 
 from models import (
     alerts,
+    attempts,
     audit,
     backups,
     customers,
@@ -15,7 +16,9 @@ from models import (
     outbox,
     payments,
     products,
+    second_factors,
     servers,
+    sessions,
     subscriptions,
     tenants,
     users,
@@ -24,6 +27,7 @@ from models import (
 
 __all__ = [
     "alerts",
+    "attempts",
     "audit",
     "backups",
     "customers",
@@ -36,7 +40,9 @@ __all__ = [
     "outbox",
     "payments",
     "products",
+    "second_factors",
     "servers",
+    "sessions",
     "subscriptions",
     "tenants",
     "users",

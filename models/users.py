@@ -23,15 +23,3 @@ class User(TenantRow, table=True):
     password_hash: str
     roles: list[str] = document(default_factory=list)
     disabled_at: datetime | None = moment(default=None)
-
-
-class RefreshToken(TenantRow, table=True):
-    """Stored hashed; `family` dies as a whole when a used token comes back."""
-
-    __tablename__ = "refresh_tokens"
-
-    user_id: str = Field(index=True)
-    family: str = Field(index=True)
-    token_hash: str = Field(unique=True)
-    expires_at: datetime = moment()
-    used_at: datetime | None = moment(default=None)

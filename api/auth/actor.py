@@ -1,8 +1,12 @@
 """Who calls. Services ask the actor, never the request."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
+from api.auth.demand import FRESH
+from models.base import utc_now
+from models.errors import StepUpRequired
 from models.queries.audit import By
 from models.tenants import MIGRAHOSTING
 from models.users import Role
@@ -19,7 +23,8 @@ _PERMISSIONS = {
 class Actor:
     """`roles` are those of the row at this request; `author` is how audits name it.
 
-    `session_id` is the login that the call belongs to.
+    `session_id` is the login that the call belongs to; `second_factor_at` is when it
+    proved one last, `second_factor_demanded` whether it has to.
     """
 
     kind: str
@@ -28,6 +33,8 @@ class Actor:
     roles: frozenset[Role]
     author: str
     session_id: UUID
+    second_factor_at: datetime | None = None
+    second_factor_demanded: bool = False
 
     @property
     def by(self) -> By:
@@ -49,3 +56,26 @@ class Actor:
         """What the roles allow, all together."""
         found = {each for role in self.roles for each in _PERMISSIONS[role]}
         return ["*"] if "*" in found else sorted(found)
+
+    @property
+    def limited(self) -> bool:
+        """Whether it may only set up or prove its second factor."""
+        return self.second_factor_demanded and self.second_factor_at is None
+
+    def prove_fresh(self, act: str) -> None:
+        """Before what cannot be taken back, where a second factor is demanded.
+
+        Raises `StepUpRequired` if it was not proven in the last ten minutes.
+        """
+        if self.second_factor_demanded:
+            self.prove_factor(act)
+
+    def prove_factor(self, act: str) -> None:
+        """As `prove_fresh`, demanded or not."""
+        at = self.second_factor_at
+        if at is None or at + FRESH < utc_now():
+            raise StepUpRequired(
+                f"{act} needs a code of the last ten minutes: send one to"
+                " POST /api/auth/step-up, then try again",
+                call="POST /api/auth/step-up",
+            )

@@ -22,6 +22,12 @@ async def fits(password: str, stored: str | None) -> bool:
         return await asyncio.to_thread(_fits, password, stored)
 
 
+async def hashed(password: str) -> str:
+    """As it is stored."""
+    async with _AT_ONCE:
+        return await asyncio.to_thread(_HASHER.hash, password)
+
+
 def _fits(password: str, stored: str | None) -> bool:
     try:
         _HASHER.verify(stored or _nobodys_hash(), password)

@@ -13,7 +13,6 @@ from models.base import utc_now
 from models.errors import Unauthenticated
 
 ACCESS_LIVES: Final = timedelta(minutes=15)
-REFRESH_LIVES: Final = timedelta(days=14)
 
 _ALGORITHM: Final = "HS256"
 _TYPE: Final = "at+jwt"

@@ -1,75 +1,87 @@
-"""Log in, stay in, log out."""
+"""Log in, and log out."""
 
 from dataclasses import dataclass
-from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from api.auth import passwords
 from api.auth.actor import Actor
-from api.auth.tokens import REFRESH_LIVES, Claims, Signer, refresh_token, token_hash
+from api.auth.demand import Demand, login_lasts
+from api.auth.origin import Origin
+from api.auth.tokens import Signer
+from api.services import second_factors
+from api.services.refresh import Tokens, issue
+from models import attempts as guards
 from models.base import utc_now
 from models.database import Session
-from models.errors import Unauthenticated
-from models.queries import audit, users
+from models.errors import SecondFactorMissing, Unauthenticated, WrongCode
+from models.queries import attempts, audit, sessions, users
 from models.queries.audit import By
+from models.sessions import LoginSession
 from models.tenants import MIGRAHOSTING
-from models.users import RefreshToken, User
+from models.users import User
+from models.vault import Vault
 
 
 @dataclass(frozen=True)
-class Tokens:
-    """An access token, and the refresh token for the next one."""
+class Desk:
+    """What checks and signs logins."""
 
-    access: str
-    refresh: str
+    signer: Signer
+    vault: Vault
+    demand: Demand
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """`code`: of the authenticator app, or a recovery code."""
+
+    email: str
+    password: str
+    code: str | None = None
+
+
+@dataclass(frozen=True)
+class LoggedIn:
+    """`limited`: it may do nothing yet but set up a second factor."""
+
+    user: User
+    session_id: UUID
+    tokens: Tokens
+    limited: bool
 
 
 async def log_in(
-    session: Session, signer: Signer, *, email: str, password: str, where: str
-) -> tuple[User, Tokens]:
-    """The user and a new login; `where` is the caller's address.
-
-    Raises `Unauthenticated`, whatever was wrong.
-    """
-    user = await users.by_email(session, email)
-    # Nobody waits for a connection while a password is checked.
+    session: Session, desk: Desk, given: Credentials, origin: Origin
+) -> LoggedIn:
+    """A new login. Raises `Unauthenticated` whatever was wrong, `SecondFactorMissing`
+    (the password is right; a code is wanted), `WrongCode`, and `TooMany`."""
+    known = await sessions.knows(session, given.email, origin.network)
+    account = guards.account(given.email, origin.network if known else None)
+    address = guards.address(origin.network)
+    await attempts.begin(session, account, address)
+    user = await _with_password(session, given, origin)
+    wanted = await second_factors.enabled(session, user.id)
+    if wanted and given.code is None:
+        await attempts.take_back(session, account, address)
+        await session.commit()
+        raise SecondFactorMissing("send `code` as well: of the app, or a recovery code")
+    if wanted and not await second_factors.proves(
+        session, desk.vault, user, given.code or ""
+    ):
+        await _record_failure(session, user, given.email, origin, wrong="code")
+        raise WrongCode("the code is wrong, or was used already")
+    await attempts.forget(session, account)
+    await attempts.take_back(session, address)
+    login = await _begin(session, user, origin, proven=wanted)
+    tokens = issue(session, desk.signer, login)
     await session.commit()
-    stored = user.password_hash if user and user.disabled_at is None else None
-    if not await passwords.fits(password, stored) or user is None:
-        await _record_failure(session, user, email, where)
-        raise Unauthenticated("e-mail address or password is wrong")
-    await users.forget_expired(session, user.id)
-    family = uuid4()
-    tokens = await _issue(session, signer, user, family=family)
-    await _record(session, user, "login.succeeded", family, {"address": where})
-    await session.commit()
-    return user, tokens
-
-
-async def renew(session: Session, signer: Signer, token: str) -> Tokens:
-    """Fresh tokens for a refresh token, which works once.
-
-    One that comes back was stolen or copied: the whole login ends. Raises
-    `Unauthenticated`.
-    """
-    found = await users.refresh_token(session, token_hash(token))
-    user = await session.get(User, UUID(found.user_id)) if found else None
-    if found is None or user is None or not _renewable(found, user):
-        if found is not None:
-            await users.end_family(session, found.family)
-            if user is not None and found.used_at is not None:
-                await _record(session, user, "login.token_reused", UUID(found.family))
-            await session.commit()
-        raise Unauthenticated("the refresh token is not valid, or not any more")
-    found.used_at = utc_now()
-    tokens = await _issue(session, signer, user, family=UUID(found.family))
-    await session.commit()
-    return tokens
+    limited = desk.demand.of(user.roles) and not wanted
+    return LoggedIn(user, login.id, tokens, limited)
 
 
 async def log_out(session: Session, actor: Actor) -> None:
     """Ends the login; its access tokens stop working at once."""
-    await users.end_family(session, str(actor.session_id))
+    await sessions.end(session, actor.id, actor.session_id)
     await audit.record(
         session,
         tenant_id=actor.tenant_id,
@@ -81,31 +93,50 @@ async def log_out(session: Session, actor: Actor) -> None:
     await session.commit()
 
 
-async def _record(
-    session: Session,
-    user: User,
-    action: str,
-    family: UUID,
-    details: dict[str, Any] | None = None,
-) -> None:
+async def _with_password(session: Session, given: Credentials, origin: Origin) -> User:
+    user = await users.by_email(session, given.email)
+    # Nobody waits for a connection while a password is checked.
+    await session.commit()
+    enabled = user is not None and user.disabled_at is None
+    stored = user.password_hash if user is not None and enabled else None
+    if not await passwords.fits(given.password, stored) or user is None:
+        wrong = "password" if enabled else "disabled" if user else "address"
+        await _record_failure(session, user, given.email, origin, wrong=wrong)
+        raise Unauthenticated("e-mail address or password is wrong")
+    return user
+
+
+async def _begin(
+    session: Session, user: User, origin: Origin, *, proven: bool
+) -> LoginSession:
+    await sessions.remember(session, user.id, origin.network)
+    await sessions.forget_expired(session, user.id)
+    login = LoginSession(
+        tenant_id=user.tenant_id,
+        user_id=user.id,
+        address=origin.address,
+        user_agent=origin.user_agent,
+        expires_at=utc_now() + login_lasts(user.roles),
+        second_factor_at=utc_now() if proven else None,
+    )
+    session.add(login)
+    await session.flush()
     await audit.record(
         session,
         tenant_id=user.tenant_id,
         by=By("user", user.id, user.email),
-        action=action,
+        action="login.succeeded",
         entity="session",
-        entity_id=family,
-        details=details,
+        entity_id=login.id,
+        details={"address": origin.address, "secondFactor": proven},
     )
+    return login
 
 
 async def _record_failure(
-    session: Session, user: User | None, email: str, where: str
+    session: Session, user: User | None, email: str, origin: Origin, *, wrong: str
 ) -> None:
     """The typed address, and nothing else of what was typed."""
-    wrong = "password" if user else "address"
-    if user is not None and user.disabled_at is not None:
-        wrong = "disabled"
     await audit.record(
         session,
         tenant_id=user.tenant_id if user else MIGRAHOSTING,
@@ -113,30 +144,6 @@ async def _record_failure(
         action="login.failed",
         entity="user",
         entity_id=user.id if user else None,
-        details={"wrong": wrong, "address": where},
+        details={"wrong": wrong, "address": origin.address},
     )
     await session.commit()
-
-
-def _renewable(token: RefreshToken, user: User) -> bool:
-    return (
-        token.used_at is None
-        and token.expires_at > utc_now()
-        and user.disabled_at is None
-    )
-
-
-async def _issue(
-    session: Session, signer: Signer, user: User, *, family: UUID
-) -> Tokens:
-    refresh = refresh_token()
-    session.add(
-        RefreshToken(
-            tenant_id=user.tenant_id,
-            user_id=str(user.id),
-            family=str(family),
-            token_hash=token_hash(refresh),
-            expires_at=utc_now() + REFRESH_LIVES,
-        )
-    )
-    return Tokens(signer.access(Claims(user.id, family)), refresh)

@@ -12,12 +12,14 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 
 from api.app import create_app
+from api.auth.demand import Demand
 from api.auth.tokens import Claims, Signer
 from api.settings import ApiSettings
 from models.base import utc_now
 from models.database import Database
+from models.sessions import LoginSession
 from models.tenants import MIGRAHOSTING
-from models.users import RefreshToken, Role, User
+from models.users import Role, User
 from tests.conftest import free_port
 
 SECRET_KEY = "the-tests-own-secret-of-40-characters---"
@@ -47,6 +49,7 @@ def settings(app_url: str) -> ApiSettings:
         stripe_webhook_secret=SecretStr(STRIPE_SECRET),
         platform_domain=PLATFORM_DOMAIN,
         public_url="http://api",
+        second_factor=Demand.OFF,
     )
 
 
@@ -109,16 +112,14 @@ async def add_user(
 
 async def token_of(db: Database, user: User) -> str:
     """An access token as a login gives it."""
-    family = uuid4()
+    login = LoginSession(
+        tenant_id=user.tenant_id,
+        user_id=user.id,
+        address="127.0.0.1",
+        user_agent="tests",
+        expires_at=utc_now() + timedelta(hours=1),
+    )
     async with db.platform() as session:
-        session.add(
-            RefreshToken(
-                tenant_id=user.tenant_id,
-                user_id=str(user.id),
-                family=str(family),
-                token_hash=family.hex,
-                expires_at=utc_now() + timedelta(hours=1),
-            )
-        )
+        session.add(login)
         await session.commit()
-    return Signer(SECRET_KEY).access(Claims(user.id, family))
+    return Signer(SECRET_KEY).access(Claims(user.id, login.id))

@@ -74,6 +74,8 @@ class Layout:
     def api(self) -> dict[str, str]:
         """Environment of the web process: no provider's key is in it."""
         return {
+            # On one's own machine the password is enough, unless one says otherwise.
+            "MPANEL_SECOND_FACTOR": "off",
             **self._application(),
             "MPANEL_SECRET_KEY": self.keys.secret_key,
             "MPANEL_ORDER_WEBHOOK_SECRET": self.keys.order_webhook_secret,
