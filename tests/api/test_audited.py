@@ -99,8 +99,12 @@ async def test_a_refresh_token_that_comes_back_is_told(
     api: httpx.AsyncClient, db: Database, user: User
 ) -> None:
     token = (await try_to_log_in(api, user.email)).json()["refreshToken"]
-    for _ in range(2):
-        await api.post("/api/auth/refresh", json={"refreshToken": token})
+    for program in ("a browser", "a thief"):
+        await api.post(
+            "/api/auth/refresh",
+            json={"refreshToken": token},
+            headers={"user-agent": program},
+        )
 
     [event] = await told(db, "login.token_reused")
     assert (event.tenant_id, event.actor_id) == (rows.OTHER, user.id)
