@@ -15,6 +15,7 @@ from api.deps import Parts
 from api.edge import BodyLimit, Edge
 from api.mpanel import (
     alerts,
+    audit,
     auth,
     backups,
     customers,
@@ -30,6 +31,7 @@ from api.mpanel import (
     subscriptions,
     websites,
 )
+from api.refusals import Refusals
 from api.services import starting
 from api.settings import ApiSettings
 from api.webhooks import orders as order_webhook
@@ -54,6 +56,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     backups.router,
     alerts.router,
     payments.router,
+    audit.router,
     order_webhook.router,
     stripe_webhook.router,
 )
@@ -69,6 +72,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         db = Database(settings.database_url.get_secret_value())
+        refusals = Refusals(db)
         app.state.parts = Parts(
             settings=settings,
             db=db,
@@ -77,11 +81,13 @@ def create_app(settings: ApiSettings) -> FastAPI:
                 **address, lazy=True, plugins=[engine_plugin()]
             ),
             signer=Signer(settings.secret_key.get_secret_value()),
+            refusals=refusals,
         )
         try:
             yield
         finally:
             await starting.settled()
+            await refusals.close()
             await db.close()
 
     # The documentation asks no foreign server for its scripts.

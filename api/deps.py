@@ -12,6 +12,7 @@ from api import idempotency
 from api.auth.actor import Actor
 from api.auth.origin import Origin
 from api.auth.tokens import Signer
+from api.refusals import Refusals
 from api.services.auth import Desk
 from api.settings import ApiSettings
 from models.database import Database, Session
@@ -30,6 +31,7 @@ class Parts:
     vault: Vault
     temporal: Client
     signer: Signer
+    refusals: Refusals
 
 
 def parts(request: Request) -> Parts:
@@ -144,6 +146,7 @@ def _having(*roles: Role) -> Callable[[Actor], Awaitable[Actor]]:
 
 Reader = Annotated[Actor, Depends(_having(Role.VIEWER, Role.OPERATOR, Role.ADMIN))]
 Operator = Annotated[Actor, Depends(_having(Role.OPERATOR, Role.ADMIN))]
+Admin = Annotated[Actor, Depends(_having(Role.ADMIN))]
 Platform = Annotated[Actor, Depends(_having())]
 
 

@@ -8,6 +8,7 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bound_contextvars
 
 from api.errors import answer, unexpected
 from api.surfaces import Failure
@@ -41,7 +42,8 @@ class Edge:
             await send(message)
 
         try:
-            await self._app(scope, receive, named)
+            with bound_contextvars(request_id=request_id):
+                await self._app(scope, receive, named)
         except Exception as error:
             # Neither arguments nor the message: they may hold what was sent.
             _log.error(

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Header, Request
 
 from api.auth import signatures
 from api.bodies import Text, parsed
-from api.deps import PlatformRows, Settings, Temporal
+from api.deps import CalledFrom, InProcess, PlatformRows, Temporal
 from api.schemas import CamelModel, failures
 from api.services import orders
 from models.base import utc_now
@@ -112,7 +112,8 @@ async def order_created(
     request: Request,
     session: PlatformRows,
     temporal: Temporal,
-    settings: Settings,
+    parts: InProcess,
+    origin: CalledFrom,
     idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
 ) -> OrderReceivedOut:
     """Accept an order. What it buys is delivered once its payment is proven.
@@ -122,12 +123,14 @@ async def order_created(
     Idempotency-Key, orderId, stripeCheckoutSessionId, stripePaymentIntentId.
     """
     raw = await request.body()
-    event_id = signatures.check_order(
-        settings.order_webhook_secret.get_secret_value(),
-        request.headers,
-        raw,
-        now=utc_now(),
-    )
+    settings = parts.settings
+    async with parts.refusals.of("order-created", origin.network):
+        event_id = signatures.check_order(
+            settings.order_webhook_secret.get_secret_value(),
+            request.headers,
+            raw,
+            now=utc_now(),
+        )
     body = parsed(OrderCreatedIn, raw)
     order = body.request()
     key = RepeatKey.first_of(

@@ -5,7 +5,7 @@ from pydantic import Field
 
 from api.auth import signatures
 from api.bodies import Text, parsed
-from api.deps import PlatformRows, Settings
+from api.deps import CalledFrom, InProcess, PlatformRows
 from api.schemas import CamelModel, failures
 from api.services import payments
 
@@ -34,15 +34,16 @@ class EventIn(CamelModel):
     responses=failures(400, 401, 413),
 )
 async def stripe_event(
-    request: Request, session: PlatformRows, settings: Settings
+    request: Request, session: PlatformRows, parts: InProcess, origin: CalledFrom
 ) -> Response:
     """Keep a signed event of Stripe's, of any type, once. Answers with no body."""
     raw = await request.body()
-    signatures.check_stripe(
-        settings.stripe_webhook_secret.get_secret_value(),
-        request.headers.get("stripe-signature"),
-        raw,
-    )
+    async with parts.refusals.of("stripe", origin.network):
+        signatures.check_stripe(
+            parts.settings.stripe_webhook_secret.get_secret_value(),
+            request.headers.get("stripe-signature"),
+            raw,
+        )
     event = parsed(EventIn, raw)
     await payments.keep_event(
         session, event.id, type_=event.type, object_id=event.data.object.id or ""

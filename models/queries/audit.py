@@ -1,16 +1,20 @@
 """Writing to the audit log, and reading it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID, uuid4
 
 from sqlalchemy import text
+from sqlmodel import col, or_, select
 from structlog.contextvars import get_contextvars
 
+from models.audit import AuditEvent
 from models.base import utc_now
 from models.database import Session
+from models.queries.slices import Window
 
 # An event that a repeated step tells again is there already.
 _RECORD: Final = text(
@@ -68,3 +72,43 @@ async def record(
             "request": get_contextvars().get("request_id"),
         },
     )
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which events; None is any. `action`: `decision` means every `decision.*`."""
+
+    tenant_id: UUID | None = None
+    actor_id: UUID | None = None
+    action: str | None = None
+    entity: str | None = None
+    entity_id: str | None = None
+    since: datetime | None = None
+
+
+async def find(
+    session: Session, window: Window, wanted: Wanted
+) -> Sequence[AuditEvent]:
+    """Newest first. Never counted: it is the one list that only grows."""
+    query = select(AuditEvent).order_by(
+        col(AuditEvent.created_at).desc(), col(AuditEvent.seq).desc()
+    )
+    for column, value in (
+        (AuditEvent.tenant_id, wanted.tenant_id),
+        (AuditEvent.actor_id, wanted.actor_id),
+        (AuditEvent.entity, wanted.entity),
+        (AuditEvent.entity_id, wanted.entity_id),
+    ):
+        if value is not None:
+            query = query.where(col(column) == value)
+    if wanted.action is not None:
+        query = query.where(
+            or_(
+                col(AuditEvent.action) == wanted.action,
+                col(AuditEvent.action).startswith(f"{wanted.action}.", autoescape=True),
+            )
+        )
+    if wanted.since is not None:
+        query = query.where(col(AuditEvent.created_at) >= wanted.since)
+    part = query.offset(window.offset).limit(window.limit)
+    return (await session.exec(part)).all()

@@ -116,6 +116,9 @@ async def call(
         case "mpanel.auth.refresh":
             token = (await _log_in(admin, world)).json()["refreshToken"]
             return await admin.post(where, json={"refreshToken": token})
+        case "mpanel.audit.list":
+            await _log_in(admin, world)
+            return await admin.get(where, params={"type": "login.succeeded"})
         case "mpanel.products.list":
             return await admin.get(where, params={"type": "cloudpod"})
         case "provisioning.websites.list":
