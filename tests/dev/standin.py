@@ -25,11 +25,10 @@ async def _until_asked() -> None:
     await asked.wait()
 
 
-async def simulators(config: str) -> None:
+async def simulators(config: str, *names: str) -> None:
     settings = json.loads(Path(config).read_text())  # noqa: ASYNC240
-    del settings["data_dir"]
-    for simulator in settings.values():
-        await asyncio.start_server(_answer, "127.0.0.1", simulator["port"])
+    for name in names:
+        await asyncio.start_server(_answer, "127.0.0.1", settings[name]["port"])
     await _until_asked()
 
 

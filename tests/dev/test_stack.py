@@ -13,7 +13,14 @@ import pytest
 
 from tests.dev.program import Program, alive, mentioning, order_of_ends, until
 
-PARTS = ["api", "postgres", "simulators", "temporal", "worker"]
+PARTS = [
+    "api",
+    "postgres",
+    "simulator-proxmox",
+    "simulators",
+    "temporal",
+    "worker",
+]
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +76,7 @@ def test_dev_json_tells_everything_to_its_owner_alone(stack: Program) -> None:
         "marketing_api_key",
         "processes",
     ]
-    names = ["stripe", "powerdns", "hosting", "backup_store", "mail"]
+    names = ["stripe", "powerdns", "hosting", "backup_store", "mail", "proxmox"]
     assert list(stack.dev["simulators"]) == names
     assert sorted(stack.pids) == PARTS
     assert get(f"{stack.dev['api']}/api/health") == str(stack.pids["api"])
@@ -194,6 +201,7 @@ def test_a_killed_supervisor_leaves_nothing_and_the_next_finds_all(
         "api",
         "worker",
         "simulators",
+        "simulator-proxmox",
         "temporal",
         "postgres",
     ]

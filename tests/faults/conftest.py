@@ -34,7 +34,7 @@ def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
     made.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stand(doors: Doors) -> Iterator[Stand]:
     """A stack behind these doors, with one order delivered."""
     program = Path(__file__).with_name("behind_doors.py")
@@ -49,7 +49,7 @@ def stand(doors: Doors) -> Iterator[Stand]:
     made.end()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shop(stand: Stand) -> Iterator[Shop]:
     """Its people; the platform's zone is there."""
     people = Shop(stand)

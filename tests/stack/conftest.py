@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("stack")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     """The stack; a test may stop it and start it again."""
     made = Stand(tmp_path_factory.mktemp("stack"))
@@ -38,7 +38,7 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
         made.end()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shop(stand: Stand) -> Iterator[Shop]:
     """Its people; the platform's zone is there."""
     people = Shop(stand)

@@ -51,6 +51,7 @@ class Keys:
     stripe_api_key: str
     stripe_webhook_secret: str
     powerdns_api_key: str
+    proxmox_token_secret: str
     postgres_password: str
     owner_password: str
     app_password: str

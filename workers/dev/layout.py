@@ -16,6 +16,9 @@ DATABASE = "mpanel"
 OWNER_ROLE = "mpanel_owner"
 APP_ROLE = "mpanel_app"
 SIMULATORS = ("stripe", "powerdns", "hosting", "backup_store", "mail")
+# In a process of its own: the server that it is made of is no part of ours.
+APART = ("proxmox",)
+PROXMOX_TOKEN = "mpanel@pve!dev"  # noqa: S105 - its name, not its secret
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Layout:
     @property
     def simulator_urls(self) -> dict[str, str]:
         """Each simulator's control address."""
-        return {name: self._http(name) for name in SIMULATORS}
+        return {name: self._http(name) for name in (*SIMULATORS, *APART)}
 
     def ambient(self) -> dict[str, str]:
         """Our environment without what could lead a part to another Temporal."""
@@ -95,6 +98,12 @@ class Layout:
             "MPANEL_HOSTING_SSH_KEY_FILE": str(self._key_file("client")),
             "MPANEL_BACKUP_STORE_URL": f"sftp://backup@{store}/backups",
             "MPANEL_BACKUP_STORE_HOST_KEY": public_key(self.keys.backup_store_host_key),
+            "MPANEL_PROXMOX_URL": f"https://127.0.0.1:{self.ports['proxmox_api']}",
+            "MPANEL_PROXMOX_TOKEN_ID": PROXMOX_TOKEN,
+            "MPANEL_PROXMOX_TOKEN_SECRET": self.keys.proxmox_token_secret,
+            "MPANEL_PROXMOX_CA_FILE": str(
+                self.folder.path / "simulators" / "proxmox" / "proxmox.crt"
+            ),
             "MPANEL_SMTP_URL": f"smtp://127.0.0.1:{self.ports['mail_smtp']}",
             "MPANEL_MAIL_FROM": "MigraHosting <support@migrahosting.example>",
             "MPANEL_OPERATOR_EMAIL": "operator@migrahosting.example",
@@ -139,6 +148,12 @@ class Layout:
                 "authorized_keys": str(authorized),
             },
             "mail": {"port": port["mail"], "smtp_port": port["mail_smtp"]},
+            "proxmox": {
+                "port": port["proxmox"],
+                "api_port": port["proxmox_api"],
+                "token_id": PROXMOX_TOKEN,
+                "token_secret": self.keys.proxmox_token_secret,
+            },
         }
         self.folder.write("simulators.json", config)
         return self.folder.path / "simulators.json"

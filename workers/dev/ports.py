@@ -29,6 +29,8 @@ NAMES = (
     "backup_store_ssh",
     "mail",
     "mail_smtp",
+    "proxmox",
+    "proxmox_api",
 )
 _FREE = range(20_000, 32_000)
 

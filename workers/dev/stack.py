@@ -19,13 +19,20 @@ from workers.dev import postgres, temporal
 from workers.dev.errors import StackError
 from workers.dev.folder import DataFolder
 from workers.dev.keys import Keys
-from workers.dev.layout import Layout
+from workers.dev.layout import APART, SIMULATORS, Layout
 from workers.dev.ports import Ports
 from workers.dev.readiness import ReadyNotice, answers
 from workers.dev.supervisor import Part, Report, Supervisor
 
 DEV_FILE = "dev.json"
-_STOP_ORDER = ("api", "worker", "simulators", "temporal", "postgres")
+_STOP_ORDER = (
+    "api",
+    "worker",
+    "simulators",
+    *(f"simulator-{name}" for name in APART),
+    "temporal",
+    "postgres",
+)
 _PYTHON = (sys.executable, "-m")
 
 
@@ -112,7 +119,7 @@ class Stack:
             await _together(
                 self._start_database(layout),
                 start(self._temporal(layout)),
-                start(self._simulators(layout)),
+                *(start(part) for part in self._simulators(layout)),
             )
             await _together(start(self._worker(layout)), start(self._api(layout, door)))
             self._up = True
@@ -164,19 +171,24 @@ class Stack:
             ready=lambda: answers(temporal.ready_url(http_port)),
         )
 
-    def _simulators(self, layout: Layout) -> Part:
-        urls = layout.simulator_urls.values()
+    def _simulators(self, layout: Layout) -> list[Part]:
+        """One process for most of them, and one for each that stands apart."""
+        config, urls = str(layout.simulators()), layout.simulator_urls
 
-        async def ready() -> bool:
-            ledgers = [answers(f"{url}/_simulator/settings") for url in urls]
-            return all(await asyncio.gather(*ledgers))
+        def part(process: str, names: Sequence[str]) -> Part:
+            async def ready() -> bool:
+                ledgers = [answers(f"{urls[n]}/_simulator/settings") for n in names]
+                return all(await asyncio.gather(*ledgers))
 
-        return Part(
-            name="simulators",
-            command=[*self._commands.simulators, str(layout.simulators())],
-            environment=layout.ambient(),
-            ready=ready,
-        )
+            return Part(
+                name=process,
+                command=[*self._commands.simulators, config, *names],
+                environment=layout.ambient(),
+                ready=ready,
+            )
+
+        apart = [part(f"simulator-{name}", [name]) for name in APART]
+        return [part("simulators", SIMULATORS), *apart]
 
     def _worker(self, layout: Layout) -> Part:
         return Part(
