@@ -135,6 +135,7 @@ class SealedArchives:
                 Reason.INVALID,
                 f"key {version} of this archive is not among the encryption keys;"
                 " add it, then retry",
+                code="key_missing",
             ) from None
 
 

@@ -271,16 +271,26 @@ class BackupActivities:
             backup = await session.get(Backup, UUID(job.input["backup_id"]))
             await session.commit()
         if backup is None or backup.website_id != call.subject_id:
-            raise GiveUp(Reason.INVALID, "this website has no such backup")
+            raise GiveUp(
+                Reason.INVALID, "this website has no such backup", code="no_backup"
+            )
         if backup.status != BackupStatus.STORED:
-            raise GiveUp(Reason.INVALID, f"the backup is {backup.status}, not stored")
+            raise GiveUp(
+                Reason.INVALID,
+                f"the backup is {backup.status}, not stored",
+                code="no_backup",
+            )
         return backup
 
     async def _placed(self, call: StepCall) -> tuple[Website, Server]:
         async with self._store.step(call, platform=True) as (session, _):
             website = await session.get_one(Website, call.subject_id)
             if website.server_id is None:
-                raise GiveUp(Reason.INVALID, "the website has no place on a server")
+                raise GiveUp(
+                    Reason.INVALID,
+                    "the website has no place on a server",
+                    code="no_place",
+                )
             server = await session.get_one(Server, website.server_id)
             await session.commit()
             return website, server
@@ -300,6 +310,7 @@ async def _begun(session: Session, plan_id: UUID) -> Website:
         raise GiveUp(
             Reason.INVALID,
             "the website to back up is not active; bring it back, then retry",
+            code="website_inactive",
         )
     if plan.status == ServiceStatus.FAILED:
         plan.status = ServiceStatus.PENDING

@@ -51,11 +51,25 @@ class ItemPlan:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where a failure comes from: by these words its cause is found.
+
+    `provider` and `error_class` are empty when it is no provider's; `code` is a stable
+    word of theirs or ours.
+    """
+
+    provider: str = ""
+    error_class: str = ""
+    code: str = ""
+
+
+@dataclass(frozen=True)
 class Failure:
     """Why a step gave up. `message` is redacted and short."""
 
     reason: Reason
     message: str
+    origin: Origin = Origin()
 
 
 @dataclass(frozen=True)
@@ -70,12 +84,16 @@ class Parking:
 
 @dataclass(frozen=True)
 class Resuming:
-    """What was decided about a parked step, and which steps are still parked."""
+    """What was decided about a parked step, and which steps are still parked.
+
+    `waits_for`: why the first of those is.
+    """
 
     ref: JobRef
     step: str
     act: Act
     still_parked: tuple[str, ...] = ()
+    waits_for: Failure | None = None
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ rows and mails.
 """
 
 import re
+from typing import ClassVar
 
-from models.states import Reason
+from models.states import ErrorClass, Reason
 
 _SECRETS = re.compile(
     r"(?i)(sk_(?:test|live)_|rk_(?:test|live)_|whsec_|bearer\s+|basic\s+"
@@ -34,6 +35,8 @@ def redacted(text: str) -> str:
 class ProviderError(Exception):
     """`code` is a stable word (`SITE_EXISTS`, `card_declined`), `message` is theirs."""
 
+    error_class: ClassVar[ErrorClass]
+
     def __init__(self, provider: str, message: str, *, code: str = "") -> None:
         self.provider, self.message, self.code = provider, redacted(message), code
         super().__init__(f"{provider}: {self.message}")
@@ -42,9 +45,13 @@ class ProviderError(Exception):
 class ProviderDown(ProviderError):
     """Nobody knows whether it happened: look it up, then adopt or do it again."""
 
+    error_class = ErrorClass.DOWN
+
 
 class ProviderThrottled(ProviderError):
     """Told to wait. `retry_after` is in seconds."""
+
+    error_class = ErrorClass.THROTTLED
 
     def __init__(self, provider: str, message: str, *, retry_after: float) -> None:
         super().__init__(provider, message, code="throttled")
@@ -58,9 +65,13 @@ class ProviderBlocked(ProviderThrottled):
 class ProviderRejected(ProviderError):
     """A permanent refusal: a person or a correction is needed."""
 
+    error_class = ErrorClass.REJECTED
+
 
 class ProviderConflict(ProviderRejected):
     """It exists and belongs to somebody else; we neither adopt nor touch it."""
+
+    error_class = ErrorClass.CONFLICT
 
 
 class NotYet(Exception):
@@ -74,9 +85,10 @@ class NotYet(Exception):
 class GiveUp(Exception):
     """No provider's fault, and trying again does not help: a person must decide.
 
-    With `Reason.ENDED` there is nothing left to decide, and the run ends.
+    With `Reason.ENDED` there is nothing left to decide, and the run ends. `code` tells
+    causes of one reason apart.
     """
 
-    def __init__(self, reason: Reason, message: str) -> None:
+    def __init__(self, reason: Reason, message: str, *, code: str = "") -> None:
         super().__init__(message)
-        self.reason, self.message = reason, redacted(message)
+        self.reason, self.message, self.code = reason, redacted(message), code

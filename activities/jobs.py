@@ -6,7 +6,14 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, select
 from temporalio import activity
 
-from activities.calls import Decided, JobRef, Parking, Resuming, SignalReceived
+from activities.calls import (
+    Decided,
+    Failure,
+    JobRef,
+    Parking,
+    Resuming,
+    SignalReceived,
+)
 from activities.outbox import OPERATOR, tell
 from models.alerts import Alert
 from models.base import utc_now
@@ -44,8 +51,7 @@ class JobActivities:
             # The step that parks may be the first, whose own transaction is gone.
             job.started_generation = job.generation
             job.started_at = job.started_at or utc_now()
-            job.step, job.reason = parking.step, failure.reason
-            job.message, job.updated_at = failure.message, utc_now()
+            _wait(job, parking.step, failure)
             step = (
                 await session.exec(
                     select(JobStep).where(
@@ -73,11 +79,11 @@ class JobActivities:
             if job is None:
                 return
             if resuming.still_parked:
-                job.step = resuming.still_parked[0]
+                _wait(job, resuming.still_parked[0], resuming.waits_for)
             else:
                 undoing = await jobs.open_abort(session, job) is not None
                 job.status = JobStatus.UNDOING if undoing else JobStatus.RUNNING
-                job.step = job.reason = job.message = None
+                job.go_on()
                 await jobs.resolve_alerts(session, job)
             if resuming.act is Act.SKIP:
                 step = (
@@ -99,9 +105,9 @@ class JobActivities:
             job = await _current(session, ref)
             if job is None:
                 return
-            job.status = JobStatus.UNDOING
+            job.status, job.undoing = JobStatus.UNDOING, True
             job.started_generation = job.generation
-            job.step = job.reason = job.message = None
+            job.go_on()
             job.updated_at = utc_now()
             await jobs.resolve_alerts(session, job)
             await session.commit()
@@ -113,7 +119,7 @@ class JobActivities:
             job = await _current(session, ref)
             if job is None:
                 return
-            job.status = JobStatus.FAILED
+            job.status, job.undoing = JobStatus.FAILED, False
             job.message = "aborted by an operator and undone"
             job.ended_at = job.updated_at = utc_now()
             await jobs.resolve_alerts(session, job)
@@ -221,6 +227,15 @@ async def _record_refusal(
         event_id=uuid5(decision_id, "refused"),
     )
     await session.commit()
+
+
+def _wait(job: Job, step: str, failure: Failure | None) -> None:
+    """At which step a person must decide, and why."""
+    job.step, job.updated_at = step, utc_now()
+    if failure is not None:
+        job.reason, job.message = failure.reason, failure.message
+        told = failure.origin
+        job.blame(told.provider, told.error_class, told.code)
 
 
 async def _burn(session: Session, signal: SignalReceived) -> DecisionCode | None:

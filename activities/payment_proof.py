@@ -31,16 +31,21 @@ class Due:
 
 @dataclass(frozen=True)
 class Proof:
-    """`payment` proves it; else `ambiguous` or `missing` says why none does."""
+    """`payment` proves it; else `ambiguous` or `missing` says why none does.
+
+    `code`: in what the payment differs, `several` if more than one is near.
+    """
 
     payment: Payment | None = None
     ambiguous: str | None = None
     missing: str | None = None
+    code: str = ""
 
 
 def judge(due: Due, payments: Sequence[Payment], claimed: Collection[str]) -> Proof:
     """The oldest payment that fits, or the reason why none does."""
     near: list[str] = []
+    differs: list[str] = []
     spoilt: list[str] = []
     fitting: list[Payment] = []
     for payment in payments:
@@ -60,10 +65,12 @@ def judge(due: Due, payments: Sequence[Payment], claimed: Collection[str]) -> Pr
                 f" {payment.currency.upper()}, the order is"
                 f" {due.amount} {due.currency.upper()} (minor units)"
             )
+            differs.append(_difference(due, payment))
     if fitting:
         return Proof(payment=min(fitting, key=lambda one: (one.created_at, one.id)))
     if near:
-        return Proof(ambiguous="; ".join(sorted(near)))
+        code = differs[0] if len(differs) == 1 else "several"
+        return Proof(ambiguous="; ".join(sorted(near)), code=code)
     if spoilt:
         return Proof(missing="; ".join(sorted(spoilt)))
     return Proof(missing="no payment that fits has succeeded")
@@ -76,16 +83,17 @@ def accept(named: str, payments: Sequence[Payment], claimed: Collection[str]) ->
     """
     payment = next((one for one in payments if one.id == named), None)
     if payment is None:
-        return Proof(ambiguous=f"Stripe knows no payment {named}")
-    for wrong, what in (
-        (named in claimed, "is claimed by another order"),
-        (payment.invoice_id is not None, "belongs to an invoice"),
-        (payment.status != "succeeded", f"is {payment.status}"),
-        (payment.disputed, "is disputed"),
-        (payment.amount_refunded > 0, "is refunded"),
+        return Proof(ambiguous=f"Stripe knows no payment {named}", code="unknown")
+    for wrong, code, what in (
+        (named in claimed, "claimed", "is claimed by another order"),
+        (payment.invoice_id is not None, "invoiced", "belongs to an invoice"),
+        (payment.status != "succeeded", "unpaid", f"is {payment.status}"),
+        (payment.disputed, "disputed", "is disputed"),
+        (payment.amount_refunded > 0, "refunded", "is refunded"),
     ):
         if wrong:
-            return Proof(ambiguous=f"the payment {named} that was named {what}")
+            text = f"the payment {named} that was named {what}"
+            return Proof(ambiguous=text, code=code)
     return Proof(payment=payment)
 
 
@@ -94,6 +102,12 @@ def _exact(due: Due, payment: Payment) -> bool:
         payment.amount_received == due.amount
         and payment.currency.lower() == due.currency.lower()
     )
+
+
+def _difference(due: Due, payment: Payment) -> str:
+    if payment.currency.lower() != due.currency.lower():
+        return "other_currency"
+    return "too_much" if payment.amount_received > due.amount else "too_little"
 
 
 def _concerns(due: Due, payment: Payment) -> bool:

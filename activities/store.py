@@ -59,7 +59,7 @@ class Store:
 def finish(job: Job) -> None:
     """The job's end, in the transaction of its last step."""
     job.status = JobStatus.SUCCEEDED
-    job.step = job.reason = job.message = None
+    job.go_on()
     job.ended_at = job.updated_at = utc_now()
 
 

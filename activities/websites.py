@@ -253,7 +253,11 @@ class WebsiteActivities:
         async with self._store.step(call, platform=True) as (session, _):
             website = await session.get_one(Website, call.subject_id)
             if website.server_id is None:
-                raise GiveUp(Reason.INVALID, "the website has no place on a server")
+                raise GiveUp(
+                    Reason.INVALID,
+                    "the website has no place on a server",
+                    code="no_place",
+                )
             server = await session.get_one(Server, website.server_id)
             await session.commit()
             return website, server

@@ -10,7 +10,7 @@ class Customer(TenantRow, table=True):
     __tablename__ = "customers"
     __table_args__ = (UniqueConstraint("tenant_id", "email"),)
 
-    email: str
+    email: str = Field(index=True)
     name: str = ""
     phone: str = ""
     address: dict[str, str] = document(default_factory=dict)

@@ -32,10 +32,10 @@ class Effect(TenantRow, table=True):
     owner_id: UUID = Field(index=True)
     provider: str
     kind: str
-    reference: str
+    reference: str = Field(index=True)
     account: str = ""
     state: EffectState = word(default=EffectState.INTENDED)
-    remote_id: str | None = None
+    remote_id: str | None = Field(default=None, index=True)
     sealed: str | None = None
     facts: dict[str, Any] = document(default_factory=dict)
     updated_at: datetime = moment(default_factory=utc_now)

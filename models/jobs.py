@@ -44,6 +44,11 @@ class Job(TenantRow, table=True):
             postgresql_where=text(f"status in {_OPEN}"),
         ),
         Index("jobs_to_close", "ended_at", postgresql_where=text("not timeline_final")),
+        Index(
+            "jobs_in_inbox",
+            "updated_at",
+            postgresql_where=text(f"reason is not null and status in {_OPEN}"),
+        ),
         Index("jobs_of_tenant", "tenant_id", text("created_at desc")),
     )
 
@@ -61,6 +66,11 @@ class Job(TenantRow, table=True):
     step: str | None = None
     reason: Reason | None = word(default=None)
     message: str | None = None
+    # Where the failure came from: by `reason` and these its cause is found.
+    provider: str | None = None
+    error_class: str | None = None
+    error_code: str | None = None
+    undoing: bool = False
     updated_at: datetime = moment(default_factory=utc_now)
     started_at: datetime | None = moment(default=None)
     ended_at: datetime | None = moment(default=None)
@@ -73,9 +83,19 @@ class Job(TenantRow, table=True):
         """The next generation: a new run, which adopts or undoes what is there."""
         self.generation += 1
         self.status, self.ended_at = JobStatus.PENDING, None
-        self.step = self.reason = self.message = None
-        self.timeline_final = False
+        self.go_on()
+        self.timeline_final = self.undoing = False
         self.updated_at = utc_now()
+
+    def blame(self, provider: str = "", error_class: str = "", code: str = "") -> None:
+        """Whose failure it waits for, as far as anybody said."""
+        self.provider, self.error_class = provider or None, error_class or None
+        self.error_code = code or None
+
+    def go_on(self) -> None:
+        """It waits for nothing any more."""
+        self.step = self.reason = self.message = None
+        self.blame()
 
     @property
     def workflow_id(self) -> str:

@@ -22,8 +22,8 @@ class Order(TenantRow, table=True):
     currency: str
     stripe_customer_id: str | None = Field(default=None, index=True)
     # What the caller said paid for it; a hint where to look, never a proof.
-    stripe_payment_intent_id: str | None = None
-    stripe_checkout_session_id: str | None = None
+    stripe_payment_intent_id: str | None = Field(default=None, index=True)
+    stripe_checkout_session_id: str | None = Field(default=None, index=True)
     completed_at: datetime | None = moment(default=None)
 
     def _move(self, to: OrderStatus) -> None:

@@ -40,7 +40,7 @@ class PaymentRefund(TenantRow, table=True):
     amount: Cents
     currency: str
     status: RefundStatus = word(default=RefundStatus.INTENDED)
-    stripe_refund_id: str | None = None
+    stripe_refund_id: str | None = Field(default=None, index=True)
 
 
 class UnclaimedPayment(Row, table=True):

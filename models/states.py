@@ -51,7 +51,11 @@ class DecisionStatus(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a job waits for a person. In a search attribute, so never free text."""
+    """Why a job waits for a person. In a search attribute, so never free text.
+
+    With `run_stuck` and `no_worker` it waits for no decision: it goes on by itself when
+    the cause is gone.
+    """
 
     REJECTED = "provider_rejected"
     CONFLICT = "conflict"
@@ -64,7 +68,17 @@ class Reason(StrEnum):
     RUN_LOST = "run_lost"
     RUN_ENDED_OUTSIDE = "run_ended_outside"
     RUN_STUCK = "run_stuck"
+    NO_WORKER = "no_worker"
     ENDED = "job_ended"  # nothing to decide: the job is over, or another run has it
+
+
+class ErrorClass(StrEnum):
+    """What kind of trouble a provider made; see `activities/errors.py`."""
+
+    DOWN = "down"
+    THROTTLED = "throttled"
+    REJECTED = "rejected"
+    CONFLICT = "conflict"
 
 
 class OrderStatus(StrEnum):

@@ -139,6 +139,7 @@ class Reconciler:
             if same and row.reason != reason:
                 row.status, row.reason = JobStatus.NEEDS_ATTENTION, reason
                 row.message, row.updated_at = message, utc_now()
+                row.blame()
                 row.started_generation = row.generation
                 await raise_alert(
                     session,

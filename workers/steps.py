@@ -94,7 +94,9 @@ class _Around(ActivityInboundInterceptor):
         if not isinstance(call, StepCall):
             return await self.next.execute_activity(input)
         account = _account_so_far()
-        if verdict := worn_out(account, self._steps.patience_of(call)):
+        if verdict := worn_out(
+            account, self._steps.patience_of(call), activity.info().task_queue
+        ):
             self._note_failure(call, account, verdict)
             raise verdict.error()
         self._steps.note(call, account, StepStatus.RUNNING)

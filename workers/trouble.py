@@ -15,22 +15,31 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.calls import Origin
 from activities.errors import (
     GiveUp,
     NotYet,
     ProviderConflict,
     ProviderDown,
+    ProviderError,
     ProviderRejected,
     ProviderThrottled,
     redacted,
 )
 from models.errors import DomainError, NoCapacity
-from models.states import Reason
+from models.states import ErrorClass, Reason
+from workflows.queues import BACKUPS, HOSTING, POWERDNS, STRIPE
 
 _FIRST: Final = 0.5
 LONGEST: Final = 60.0
 _UNEXPECTED_TRIES: Final = 4
 NOT_YET: Final = "not_yet"
+_BEHIND: Final = {
+    STRIPE: "stripe",
+    HOSTING: "hosting",
+    POWERDNS: "powerdns",
+    BACKUPS: "backup_store",
+}
 _TEMPORAL_AWAY: Final = frozenset(
     {
         RPCStatusCode.UNAVAILABLE,
@@ -66,11 +75,13 @@ class Verdict:
     spent: float = 0.0
     odd: int = 0
     benign: bool = False
+    origin: Origin = Origin()
 
     def error(self) -> ApplicationError:
         """As Temporal understands it."""
         return ApplicationError(
             self.message,
+            self.origin,
             type=self.reason,
             non_retryable=self.delay is None,
             next_retry_delay=(
@@ -100,17 +111,18 @@ def judge(
         case NotYet():
             return Verdict(error.delay, NOT_YET, redacted(str(error)), benign=True)
         case GiveUp():
-            return Verdict(None, error.reason, error.message)
+            told = Origin(code=error.code)
+            return Verdict(None, error.reason, error.message, origin=told)
         case ProviderThrottled():
             delay = error.retry_after + random.uniform(0.05, 0.5)  # noqa: S311
-            return _patient(str(error), delay, account, delay, patience)
+            return _patient(error, delay, account, delay, patience)
         case ProviderDown():
             delay = backoff(account.tries, longest)
-            return _patient(str(error), delay, account, elapsed + delay, patience)
+            return _patient(error, delay, account, elapsed + delay, patience)
         case ProviderConflict():
-            return Verdict(None, Reason.CONFLICT, str(error))
+            return Verdict(None, Reason.CONFLICT, str(error), origin=_origin(error))
         case ProviderRejected():
-            return Verdict(None, Reason.REJECTED, str(error))
+            return Verdict(None, Reason.REJECTED, str(error), origin=_origin(error))
         case NoCapacity():
             return Verdict(None, Reason.NO_CAPACITY, redacted(error.message))
         case DomainError():
@@ -121,17 +133,24 @@ def judge(
     message = redacted(f"{type(error).__name__}: {error}")
     odd = account.odd + 1
     if account.odd >= _UNEXPECTED_TRIES:
-        return Verdict(None, Reason.UNEXPECTED, message)
+        told = Origin(code=type(error).__name__)
+        return Verdict(None, Reason.UNEXPECTED, message, origin=told)
     delay = backoff(account.tries, longest)
     return Verdict(delay, Reason.UNEXPECTED, message, account.spent, odd)
 
 
-def worn_out(account: Account, patience: float) -> Verdict | None:
-    """Tries that ended without an answer (time-out, dead worker) used up patience."""
+def worn_out(account: Account, patience: float, queue: str) -> Verdict | None:
+    """Tries that ended without an answer (time-out, dead worker) used up patience.
+
+    Nobody said who was silent; the step's queue tells.
+    """
     if account.spent <= patience:
         return None
     text = f"it did not end within its time, in {account.tries - 1} tries"
-    return Verdict(None, Reason.OUT_OF_PATIENCE, text, account.spent)
+    origin = Origin(_BEHIND.get(queue, ""), ErrorClass.DOWN, "no_answer")
+    return Verdict(
+        None, Reason.OUT_OF_PATIENCE, text, account.spent, origin=origin
+    )
 
 
 def backoff(tries: int, longest: float = LONGEST) -> float:
@@ -141,13 +160,18 @@ def backoff(tries: int, longest: float = LONGEST) -> float:
 
 
 def _patient(
-    message: str, delay: float, account: Account, cost: float, patience: float
+    error: ProviderError, delay: float, account: Account, cost: float, patience: float
 ) -> Verdict:
+    message, origin = str(error), _origin(error)
     spent = account.spent + cost
     if spent > patience:
         text = f"{message} (given up after {account.tries} tries, {spent:.0f} s)"
-        return Verdict(None, Reason.OUT_OF_PATIENCE, text, spent)
-    return Verdict(delay, "provider_down", message, spent)
+        return Verdict(None, Reason.OUT_OF_PATIENCE, text, spent, origin=origin)
+    return Verdict(delay, "provider_down", message, spent, origin=origin)
+
+
+def _origin(error: ProviderError) -> Origin:
+    return Origin(error.provider, error.error_class, error.code)
 
 
 def _is_our_own(error: Exception) -> bool:

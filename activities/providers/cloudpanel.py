@@ -113,7 +113,7 @@ class CloudPanel:
             raise ProviderDown(
                 PROVIDER, f"said done, but no {domain}: {text}", code="garbage"
             )
-        raise ProviderRejected(PROVIDER, f"site:add: {text}", code="clpctl")
+        raise ProviderRejected(PROVIDER, f"site:add: {text}", code=_code(text))
 
     async def delete_site(self, domain: str, *, site_user: str) -> None:
         """Absent afterwards. A site of that name under another user is not ours: it
@@ -127,7 +127,9 @@ class CloudPanel:
             return
         if done.exit_status == 0:
             raise ProviderDown(PROVIDER, f"{domain} is still there", code="garbage")
-        raise ProviderRejected(PROVIDER, f"site:delete: {done.output}", code="clpctl")
+        raise ProviderRejected(
+            PROVIDER, f"site:delete: {done.output}", code=_code(done.output)
+        )
 
     async def deploy(
         self, *, site_user: str, domain: str, files: Mapping[str, bytes]
@@ -197,6 +199,14 @@ class CloudPanel:
     async def _clpctl(self, command: str, *flags: str, **options: str) -> Finished:
         words = [f"--{name}={value}" for name, value in options.items()]
         return await self._server.run("clpctl", command, *words, *flags)
+
+
+def _code(output: str) -> str:
+    """The C library's words for a full disk, through whatever said them."""
+    said = output.lower()
+    if "disk quota exceeded" in said:
+        return "quota"
+    return "disk_full" if "no space left on device" in said else "clpctl"
 
 
 def _check(domain: str, site_user: str | None = None) -> None:

@@ -203,7 +203,7 @@ _REFUSALS: Sequence[tuple[type[Exception], str, str]] = (
     (asyncssh.KeyExchangeFailed, "host_key", _NOT_THE_KEY),
     (asyncssh.PermissionDenied, "key_refused", "the server refuses our client key"),
     (asyncssh.SFTPNoSpaceOnFilesystem, "disk_full", "the disk is full"),
-    (asyncssh.SFTPQuotaExceeded, "disk_full", "the disk quota is used up"),
+    (asyncssh.SFTPQuotaExceeded, "quota", "the disk quota is used up"),
     (asyncssh.SFTPPermissionDenied, "permission", "the server denies access to a file"),
     (asyncssh.SFTPNoSuchFile, "not_found", "a file or folder is missing"),
     (asyncssh.SFTPNoSuchPath, "not_found", "a file or folder is missing"),

@@ -168,7 +168,7 @@ class StripeAccount:
         except stripe.StripeError as error:
             told: ProviderError = _told(error)
         except UnicodeDecodeError:
-            told = ProviderDown("stripe", "the answer is not readable")
+            told = ProviderDown("stripe", "the answer is not readable", code="garbage")
         if isinstance(told, Throttled):
             await self._gate.throttled(told.retry_after)
         raise told
@@ -188,8 +188,9 @@ def _told(error: stripe.StripeError) -> ProviderError:
         return ProviderRejected("stripe", "the API key is refused", code="unauthorized")
     if status < 400 or status == 409 or status >= 500:
         # No answer, no readable one, or another try still runs: nobody knows.
+        code = code or (f"http_{status}" if status else "network")
         return ProviderDown("stripe", message, code=code)
-    return ProviderRejected("stripe", message, code=code)
+    return ProviderRejected("stripe", message, code=code or f"http_{status}")
 
 
 def _payment(intent: stripe.PaymentIntent, invoice_id: Any) -> Payment:

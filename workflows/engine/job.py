@@ -24,6 +24,7 @@ with workflow.unsafe.imports_passed_through():
         Decided,
         Failure,
         JobRef,
+        Origin,
         Parking,
         Resuming,
         SignalReceived,
@@ -223,7 +224,13 @@ class JobWorkflow:
             )
         await self._note_down(
             JobActivities.record_resumed,
-            Resuming(self.ref, key, act, tuple(self._parked)),
+            Resuming(
+                self.ref,
+                key,
+                act,
+                tuple(self._parked),
+                next(iter(self._parked.values()), None),
+            ),
         )
         return act
 
@@ -358,8 +365,17 @@ async def _nothing(story: Coroutine[Any, Any, None]) -> None:
 def _failure(error: ActivityError) -> Failure:
     cause = error.cause
     if isinstance(cause, ApplicationError) and cause.type in list(Reason):
-        return Failure(Reason(cause.type), cause.message)
+        return Failure(Reason(cause.type), cause.message, _origin(cause))
     return Failure(Reason.UNEXPECTED, type(cause).__name__ if cause else "unknown")
+
+
+def _origin(error: ApplicationError) -> Origin:
+    """As the worker told it; an older worker told none."""
+    told = error.details[0] if error.details else None
+    if not isinstance(told, dict):
+        return Origin()
+    words = ("provider", "error_class", "code")
+    return Origin(*(str(told.get(word, "")) for word in words))
 
 
 __all__ = ["JOB_ABORTED", "JOB_ENDED", "STORIES", "JobWorkflow", "priority"]
