@@ -97,9 +97,7 @@ class OrderActivities:
             )
             if proof.payment is None and proof.ambiguous:
                 await session.commit()
-                raise GiveUp(
-                    Reason.PAYMENT_AMBIGUOUS, proof.ambiguous, code=proof.code
-                )
+                raise GiveUp(Reason.PAYMENT_AMBIGUOUS, proof.ambiguous, code=proof.code)
             if proof.payment is None:
                 await self._wait_or_expire(session, order, job, proof.missing)
                 return False

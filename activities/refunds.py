@@ -13,7 +13,7 @@ from activities.store import Store, slowly
 from models.base import utc_now
 from models.database import Session
 from models.jobs import Job
-from models.money import Cents
+from models.money import share_of
 from models.orders import Order
 from models.payments import PaymentRefund
 from models.queries import jobs, orders, refunds
@@ -120,11 +120,3 @@ class RefundActivities:
                 row = await session.get_one(PaymentRefund, refund.id)
                 row.status, row.stripe_refund_id = RefundStatus.MADE, made.id
                 await session.commit()
-
-
-def share_of(paid: Cents, line: Cents, total: Cents) -> Cents:
-    """What a line cost of what was really paid; a part of a cent stays in the rest.
-
-    The two differ only where a person accepted another amount.
-    """
-    return line if paid == total else paid * line // total

@@ -72,9 +72,13 @@ class Causes:
             for key in _from_special_to_general(replace(signs, provider=provider))
             if key in self._by_key
         )
-        name = self.providers.get(provider, provider or "the provider")
-        cause = _cause(told, provider, name)
+        cause = _cause(told, provider, self.name_of(provider))
         return _while_undoing(cause) if signs.undoing else cause
+
+    def name_of(self, provider: str) -> str:
+        """As people call it."""
+        provider = self._also.get(provider, provider)
+        return self.providers.get(provider, provider or "the provider")
 
     def has_its_own(self, signs: Signs) -> bool:
         """Whether the provider's class (and code, if given) is told in own words."""

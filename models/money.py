@@ -19,3 +19,11 @@ def to_cents(amount: Decimal | str | float) -> Cents:
     """'19.99' -> 1999; half a cent rounds up. Floats go through their shortest text."""
     exact = amount if isinstance(amount, Decimal) else Decimal(str(amount))
     return int(exact.scaleb(2).quantize(Decimal(1), rounding=ROUND_HALF_UP))
+
+
+def share_of(paid: Cents, line: Cents, total: Cents) -> Cents:
+    """What a line cost of what was really paid; a part of a cent stays in the rest.
+
+    The two differ only where a person accepted another amount.
+    """
+    return line if paid == total else paid * line // total

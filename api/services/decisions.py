@@ -13,6 +13,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from api.auth.actor import Actor
+from api.services import acts
 from models.base import utc_now
 from models.database import Session
 from models.errors import Conflict, Denied, Invalid, WrongState
@@ -29,14 +30,10 @@ from models.states import (
     Reason,
 )
 from models.tenants import MIGRAHOSTING
-from workflows.names import NAMES
-from workflows.registry import WORKFLOWS
 
 CODE_LASTS: Final = timedelta(minutes=30)
-PROVE_PAYMENT: Final = "prove_payment"
 
 _PAYMENT_ID = re.compile(r"pi_[a-zA-Z0-9_]{1,250}")
-_STEPS = {story.__name__: getattr(story, "STEPS", ()) for story in WORKFLOWS}
 
 
 class Scope(StrEnum):
@@ -79,19 +76,10 @@ async def go_on(session: Session, actor: Actor, job_id: UUID, wish: Wish) -> Dec
         raise Denied("only the owner of the payment account may name a payment")
     if same := await _recorded(session, job, wish, step):
         return same
-    gone = job.status == JobStatus.NEEDS_ATTENTION and job.reason in jobs.RUN_GONE
-    expired = (job.status, job.reason) == (JobStatus.FAILED, Reason.PAYMENT_EXPIRED)
-    if job.status != JobStatus.NEEDS_ATTENTION and not expired:
-        raise WrongState(f"the job is {job.status}", status=str(job.status))
-    if gone or expired:
-        if wish.act is Act.SKIP:
-            raise WrongState("no run is left: retry or abort it", status=job.status)
-    elif step is None or not await decisions.parked(session, job, step):
-        raise WrongState(
-            f"{step or 'no step'} does not wait for a decision", status=job.status
-        )
-    elif wish.act is Act.SKIP and not _skippable(job, step):
-        raise WrongState(f"{step} cannot be skipped", status=job.status)
+    parked = step is not None and await decisions.parked(session, job, step)
+    if refused := acts.going_on_refused(job, wish.act, step, parked=parked):
+        raise WrongState(refused, status=str(job.status))
+    gone, expired = acts.run_is_gone(job), acts.has_expired(job)
     decision = _written(actor, job, wish, step)
     if payment_id is not None:
         job.input = {**job.input, "accepted_payment": payment_id}
@@ -122,15 +110,16 @@ async def abort(
     whole = job.kind == JobKind.FULFIL_ORDER
     wish = Wish(Act.ABORT_ORDER if whole else Act.ABORT_ITEM, why)
     standing = await jobs.open_abort(session, job)
-    lost = job.status == JobStatus.NEEDS_ATTENTION and job.reason in jobs.RUN_GONE
+    lost = acts.run_is_gone(job)
     if standing is not None and job.status in OPEN_JOBS and not lost:
         return standing
     decision = _written(actor, job, wish, None)
     begun = job.started_generation > 0 or job.generation > 1
-    if job.status == JobStatus.SUCCEEDED and await _order_open(session, job):
+    order_open = await _order_open(session, job)
+    if refused := acts.abort_refused(job, order_open=order_open):
+        raise WrongState(refused, status=str(job.status))
+    if job.status == JobStatus.SUCCEEDED:
         decision = await _take_back_delivered(session, job, decision)
-    elif job.status not in OPEN_JOBS or job.status == JobStatus.UNDOING:
-        raise WrongState(f"the job is {job.status}", status=str(job.status))
     elif job.status == JobStatus.WAITING or (
         job.status == JobStatus.PENDING and not begun
     ):
@@ -275,17 +264,12 @@ def _accepted_payment(job: Job, step: str | None, wish: Wish) -> str | None:
     if not wish.correction:
         return None
     expired = job.reason == Reason.PAYMENT_EXPIRED
-    proving = job.kind == JobKind.FULFIL_ORDER and (step == PROVE_PAYMENT or expired)
+    proving = job.kind == JobKind.FULFIL_ORDER and (
+        step == acts.PROVE_PAYMENT or expired
+    )
     named = wish.correction.get("paymentIntentId")
     if wish.act is not Act.RETRY or not proving or len(wish.correction) > 1:
-        raise Invalid("correction", f"only a retry of {PROVE_PAYMENT} takes one")
+        raise Invalid("correction", f"only a retry of {acts.PROVE_PAYMENT} takes one")
     if not isinstance(named, str) or not _PAYMENT_ID.fullmatch(named):
         raise Invalid("correction.paymentIntentId", "want an id that begins pi_")
     return named
-
-
-def _skippable(job: Job, step: str) -> bool:
-    return any(
-        one.skippable and (step == one.id or step.startswith(f"{one.id}:"))
-        for one in _STEPS[NAMES[JobKind(job.kind)]]
-    )
