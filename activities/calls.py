@@ -1,6 +1,7 @@
 """What crosses into Temporal: ids and plain values, nothing else."""
 
 from dataclasses import dataclass
+from typing import Final
 from uuid import UUID
 
 from models.states import Act, JobKind, JobStatus, Reason
@@ -63,13 +64,16 @@ class Origin:
     code: str = ""
 
 
+NOWHERE: Final = Origin()
+
+
 @dataclass(frozen=True)
 class Failure:
     """Why a step gave up. `message` is redacted and short."""
 
     reason: Reason
     message: str
-    origin: Origin = Origin()
+    origin: Origin = NOWHERE
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.calls import Origin
+from activities.calls import NOWHERE, Origin
 from activities.errors import (
     GiveUp,
     NotYet,
@@ -75,7 +75,7 @@ class Verdict:
     spent: float = 0.0
     odd: int = 0
     benign: bool = False
-    origin: Origin = Origin()
+    origin: Origin = NOWHERE
 
     def error(self) -> ApplicationError:
         """As Temporal understands it."""
@@ -148,9 +148,7 @@ def worn_out(account: Account, patience: float, queue: str) -> Verdict | None:
         return None
     text = f"it did not end within its time, in {account.tries - 1} tries"
     origin = Origin(_BEHIND.get(queue, ""), ErrorClass.DOWN, "no_answer")
-    return Verdict(
-        None, Reason.OUT_OF_PATIENCE, text, account.spent, origin=origin
-    )
+    return Verdict(None, Reason.OUT_OF_PATIENCE, text, account.spent, origin=origin)
 
 
 def backoff(tries: int, longest: float = LONGEST) -> float:

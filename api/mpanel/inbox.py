@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from api.deps import Operator, Platform, Rows
+from api.idempotency import Repeatable
 from api.mpanel.inbox_shapes import (
     DecidedAllOut,
     DecideIn,
@@ -24,7 +25,7 @@ from api.services import inbox
 from models.queries.payments import unclaimed
 from models.states import UnclaimedStatus
 
-router = APIRouter(prefix="/operator", tags=["operator"])
+router = APIRouter(prefix="/operator", tags=["operator"], route_class=Repeatable)
 
 Asked = Annotated[InboxPaging, Query()]
 Word = Annotated[

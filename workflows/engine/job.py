@@ -21,6 +21,7 @@ from temporalio.workflow import ActivityCancellationType
 
 with workflow.unsafe.imports_passed_through():
     from activities.calls import (
+        NOWHERE,
         Decided,
         Failure,
         JobRef,
@@ -373,7 +374,7 @@ def _origin(error: ApplicationError) -> Origin:
     """As the worker told it; an older worker told none."""
     told = error.details[0] if error.details else None
     if not isinstance(told, dict):
-        return Origin()
+        return NOWHERE
     words = ("provider", "error_class", "code")
     return Origin(*(str(told.get(word, "")) for word in words))
 

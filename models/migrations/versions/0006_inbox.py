@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0006_inbox"
-down_revision = "0001_foundation"
+down_revision = "0003_access"
 branch_labels = None
 depends_on = None
 
