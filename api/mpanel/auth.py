@@ -8,8 +8,9 @@ from pydantic import Field, StringConstraints
 
 from api.deps import AnySession, CalledFrom, LoginDesk, PlatformRows, Tokens
 from api.schemas import CamelModel, failures
-from api.services import auth, refresh
+from api.services import auth
 from api.services.auth import Credentials
+from api.services.refresh import renew
 from models.users import User
 
 router = APIRouter(prefix="/auth", tags=["auth"])
@@ -80,7 +81,7 @@ async def log_in(
 
 
 @router.post("/refresh", responses=failures(400, 401, 413))
-async def renew(
+async def refresh(
     body: RefreshIn, origin: CalledFrom, rows: PlatformRows, tokens: Tokens
 ) -> RefreshOut:
     """Renew the token. A refresh token that is used twice ends the login.
@@ -88,7 +89,7 @@ async def renew(
     A client whose answer was lost may send the old one again within ten seconds;
     whatever it was given before is void then.
     """
-    given = await refresh.renew(rows, tokens, body.refresh_token, origin)
+    given = await renew(rows, tokens, body.refresh_token, origin)
     return RefreshOut(token=given.access, refresh_token=given.refresh)
 
 

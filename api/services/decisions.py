@@ -99,9 +99,11 @@ async def abort(
     """Has one line undone with what needs it, or the whole order.
 
     Accepted in every open state, also before the start, and for a delivered line
-    while its order is open. Raises `NotFound`, `WrongState`, `Busy`, `Invalid`.
+    while its order is open. Raises `NotFound`, `WrongState`, `Busy`, `Invalid`, and
+    `StepUpRequired`.
     """
     job = await jobs.get(session, job_id)
+    actor.prove_fresh("an abort")
     if scope is Scope.ORDER and job.kind != JobKind.FULFIL_ORDER:
         if job.parent_id is None:
             raise Invalid("scope", "this job belongs to no order; abort the item")
@@ -139,9 +141,11 @@ async def issue_code(
     """A one-time code for this act on the job as it is now, and on one step of it.
 
     Raises `NotFound`, `WrongState` (the job is over), `Invalid` (an abort of another
-    scope than the job's).
+    scope than the job's), and for an abort `StepUpRequired`.
     """
     job = await jobs.get(session, job_id)
+    if act in jobs.ABORTS:
+        actor.prove_fresh("an abort")
     whole = job.kind == JobKind.FULFIL_ORDER
     if act in jobs.ABORTS and act is not (Act.ABORT_ORDER if whole else Act.ABORT_ITEM):
         raise Invalid("act", f"a {job.kind} takes no {act}")

@@ -77,8 +77,10 @@ async def order_for(
 async def refund(
     session: Session, actor: Actor, payment_id: UUID, *, reason: str
 ) -> UnclaimedPayment:
-    """Has the whole payment refunded by the worker. Raises as `order_for`."""
+    """Has the whole payment refunded by the worker. Raises as `order_for`, and
+    `StepUpRequired`."""
     payment = await _listed(session, payment_id)
+    actor.prove_fresh("a refund")
     session.add(
         PaymentRefund(
             tenant_id=MIGRAHOSTING,

@@ -43,6 +43,12 @@ WITHOUT = {
     "auth.log_in": "a repeat is a second login, which harms nobody",
     "auth.refresh": "its token works once by itself",
     "auth.log_out": "ends what has ended",
+    "sessions.revoke_others": "ends what has ended",
+    "sessions.change_password": "the old password works once",
+    "second_factors.enrol": "a later secret replaces one that was not confirmed",
+    "second_factors.confirm": "its code works once",
+    "second_factors.step_up": "its code works once",
+    "second_factors.renew_recovery_codes": "later codes replace earlier ones",
     "orders.order_created": "has repeat keys of its own, for ever",
     "stripe.stripe_event": "kept once by the event's id",
 }
@@ -405,6 +411,7 @@ async def dying(app_url: str, moment: str) -> AsyncIterator[httpx.AsyncClient]:
         "MPANEL_STRIPE_WEBHOOK_SECRET": "whsec_x",
         "MPANEL_PLATFORM_DOMAIN": "sites.example.net",
         "MPANEL_PUBLIC_URL": "http://api",
+        "MPANEL_SECOND_FACTOR": "off",
     }
     command = [sys.executable, "-m", "tests.api.dying", str(port), moment]
     process = subprocess.Popen(command, env=environment)  # noqa: ASYNC220
