@@ -29,6 +29,7 @@ from api.mpanel import (
     products,
     second_factors,
     sessions,
+    status,
     subscriptions,
     websites,
 )
@@ -43,6 +44,7 @@ from workflows.engine.plugin import engine_plugin
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     health.router,
+    status.router,
     dashboard.router,
     auth.router,
     sessions.router,

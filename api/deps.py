@@ -1,7 +1,8 @@
 """What routes ask for: rows in the caller's sight, Temporal, and who calls."""
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -32,6 +33,12 @@ class Parts:
     temporal: Client
     signer: Signer
     refusals: Refusals
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def uptime(self) -> int:
+        """Whole seconds since the start."""
+        return int(time.monotonic() - self.began)
 
 
 def parts(request: Request) -> Parts:

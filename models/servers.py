@@ -1,8 +1,10 @@
 """Machines that carry websites. Credentials are settings, not rows."""
 
+from datetime import datetime
+
 from sqlmodel import Field
 
-from models.base import Row
+from models.base import Row, moment
 
 
 class Server(Row, table=True):
@@ -20,3 +22,5 @@ class Server(Row, table=True):
     public_ip: str
     capacity: int
     status: str = "online"
+    # When a worker last heard its SSH server greet.
+    last_heartbeat_at: datetime | None = moment(default=None)

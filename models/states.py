@@ -197,3 +197,12 @@ SERVICE_MOVES: dict[ServiceStatus, frozenset[ServiceStatus]] = {
         {ServiceStatus.PROVISIONING, ServiceStatus.TERMINATING, *_GONE}
     ),
 }
+
+
+class Health(StrEnum):
+    """What is seen of something that we depend on."""
+
+    OK = "ok"
+    DEGRADED = "degraded"
+    DOWN = "down"
+    NOT_CONFIGURED = "not_configured"

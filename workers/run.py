@@ -3,11 +3,12 @@
 import asyncio
 import signal
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 from functools import partial
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 from temporalio.client import Client
 
 from models.database import Database
@@ -16,6 +17,7 @@ from workers import idempotency
 from workers.build import build
 from workers.clients import clients_of
 from workers.gates import CHANNEL as GATES
+from workers.heartbeat import Heartbeat, looks_of
 from workers.loops import Loop, listen
 from workers.money import NightlyBooks
 from workers.progress import ProgressWriter
@@ -64,6 +66,8 @@ async def main(
     loops = [Loop(GATES, 1.0, wired.gates.refresh)]
     if STORIES in served:
         loops = loops_of(settings, client, db, wired)[0]
+    heartbeat = Heartbeat(db, served, looks_of(settings, client))
+    loops += heartbeat.loops
     background = [
         asyncio.create_task(progress.run()),
         asyncio.create_task(listen(db.url, loops)),
@@ -81,6 +85,8 @@ async def main(
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
+        with suppress(SQLAlchemyError):  # else the row grows stale by itself
+            await heartbeat.leave()
         await wired.aclose()
 
 
