@@ -14,6 +14,7 @@ from temporalio.client import Client
 from models.database import Database
 from models.queries.backups import active_plans
 from workers import idempotency
+from workers.anchors import DailyAnchor
 from workers.build import build
 from workers.clients import clients_of
 from workers.gates import CHANNEL as GATES
@@ -117,6 +118,7 @@ def loops_of(
         wired.stripe,
         unclaimed_after=timedelta(seconds=settings.unclaimed_after_seconds),
     )
+    anchor = DailyAnchor(db, settings.vault, settings.audit_anchor_file)
     return [
         Loop(GATES, 1.0, wired.gates.refresh),
         Loop("start", 1.0, sweep.start_pending),
@@ -131,6 +133,7 @@ def loops_of(
         Loop("rechecks", 5.0, wired.rechecks.round),
         Loop("orphans", settings.orphans_seconds / 4, wired.orphans.round),
         Loop("books", 86400.0, books.round),
+        Loop("anchor", 86400.0, anchor.round),
         Loop("answers", 600.0, partial(idempotency.forget, db)),
         Loop("schedules", 3600.0, partial(restore_schedules, db, wired.schedules)),
     ], reconciler

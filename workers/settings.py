@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr
 from temporalio.envconfig import ClientConfig, ClientConnectConfig
 
 from models.settings import PREFIX, Settings, SettingsRefused
+from models.vault import Vault
 
 _RATE = f"{PREFIX}RATE_"
 
@@ -23,20 +24,34 @@ class MigrateSettings(Settings):
 
 
 class DatabaseSettings(Settings):
-    """For `mpanel user create`."""
+    """For commands that read and write rows."""
 
     database_url: SecretStr = Field(
         description="postgresql:// URL of the application's role, which owns no table"
     )
 
 
-class WorkerSettings(DatabaseSettings):
-    """For `mpanel worker`: every provider's address and key."""
+class VaultSettings(DatabaseSettings):
+    """For what signs or opens."""
 
     encryption_keys: SecretStr = Field(
         description="keys for secrets at rest, <version>:<base64 of 32 bytes>, oldest"
         " first, separated by commas"
     )
+
+    @property
+    def vault(self) -> Vault:
+        """Raises `SettingsRefused` for what are no keys."""
+        try:
+            return Vault.parse(self.encryption_keys.get_secret_value())
+        except ValueError:
+            want = "<version>:<base64 of 32 bytes>, separated by commas"
+            raise SettingsRefused(f"{PREFIX}ENCRYPTION_KEYS is wrong: {want}") from None
+
+
+class WorkerSettings(VaultSettings):
+    """For `mpanel worker`: every provider's address and key."""
+
     platform_domain: str = Field(
         description="domain under which websites without one of their own live"
     )
@@ -93,6 +108,12 @@ class WorkerSettings(DatabaseSettings):
 
     orphans_seconds: float = Field(
         default=3600, gt=0, description="how often providers are asked for orphans"
+    )
+
+    audit_anchor_file: Path | None = Field(
+        default=None,
+        description="where the audit log's heads are signed to once a day: a file on"
+        " another machine, or one that can only be appended to",
     )
 
     @property

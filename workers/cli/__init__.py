@@ -5,7 +5,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from workers.cli import demo, dev, doctor, processes, users
+from workers.cli import audit, demo, dev, doctor, processes, users
 
 
 class _Commands(TyperGroup):
@@ -46,4 +46,5 @@ app.command("api")(processes.api)
 app.command("worker")(processes.worker)
 app.command("migrate")(processes.migrate)
 app.command("doctor")(doctor.doctor)
+app.add_typer(audit.app, name="audit")
 app.add_typer(users.app, name="user")
