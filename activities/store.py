@@ -50,6 +50,7 @@ class Store:
                     job.started_at = job.started_at or utc_now()
                     job.updated_at = utc_now()
                     job.ended_at = None
+                    job.go_on()
             # A last step that runs again finds its job succeeded, and that is well.
             if job.status in UNDONE_JOBS:
                 raise GiveUp(Reason.ENDED, f"the job is over: it is {job.status}")

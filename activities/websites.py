@@ -19,7 +19,7 @@ from models.queries import services
 from models.servers import Server
 from models.states import Reason, ServiceStatus
 from models.subscriptions import Subscription
-from models.websites import Website
+from models.websites import Website, is_ours
 
 PROVIDER = "cloudpanel"
 
@@ -135,11 +135,13 @@ class WebsiteActivities:
                 php_version=website.php_version,
             )
         elif found.site_user != website.site_user:
+            ours = is_ours(found.site_user)
+            who = "another website of ours" if ours else "who is not ours"
             raise ProviderConflict(
                 PROVIDER,
                 f"{website.domain} is on {server.name} already, as a site of"
-                f" {found.site_user}, who is not ours",
-                code="site_exists",
+                f" {found.site_user}, {who}",
+                code="site_ours" if ours else "site_exists",
             )
         await self._effects.present(effect, remote_id=website.site_user)
 

@@ -66,7 +66,7 @@ class Causes:
 
     def of(self, signs: Signs) -> Cause:
         """The most special cause that fits; there always is one."""
-        provider = self._also.get(signs.provider, signs.provider)
+        provider = self.known_as(signs.provider)
         told = next(
             self._by_key[key]
             for key in _from_special_to_general(replace(signs, provider=provider))
@@ -77,13 +77,17 @@ class Causes:
 
     def name_of(self, provider: str) -> str:
         """As people call it."""
-        provider = self._also.get(provider, provider)
+        provider = self.known_as(provider)
         return self.providers.get(provider, provider or "the provider")
 
-    def has_its_own(self, signs: Signs) -> bool:
-        """Whether the provider's class (and code, if given) is told in own words."""
-        key = ("", signs.provider, signs.error_class, signs.code)
-        return key in self._by_key
+    def known_as(self, provider: str) -> str:
+        """The one word for a provider that has had two."""
+        return self._also.get(provider, provider)
+
+    def knows_code(self, provider: str, error_class: str, code: str) -> bool:
+        """Whether the code is told apart from the others of its class."""
+        names = (self.known_as(provider), "")
+        return any(("", name, error_class, code) in self._by_key for name in names)
 
 
 def _from_special_to_general(signs: Signs) -> Iterator[_Key]:

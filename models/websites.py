@@ -1,12 +1,16 @@
 """A website: where it lives and what state it is in."""
 
+import re
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from sqlmodel import Field
 
 from models.base import TenantRow, moment, moved, word
 from models.states import SERVICE_MOVES, ServiceStatus
+
+_OURS: Final = re.compile(r"mp[0-9a-f]{12}")
 
 
 class Website(TenantRow, table=True):
@@ -57,3 +61,8 @@ class Website(TenantRow, table=True):
 def site_user(website_id: UUID) -> str:
     """The system user of our website's site, on whichever server."""
     return f"mp{website_id.hex[:12]}"
+
+
+def is_ours(user: str) -> bool:
+    """Whether a system user is that of a website of ours, whichever."""
+    return _OURS.fullmatch(user) is not None

@@ -5,7 +5,6 @@ So what the ledger does not know was made by a database that is no more: the one
 before a restore. It may be a customer's live site, so it is told of and left alone.
 """
 
-import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -22,9 +21,9 @@ from models.effects import Effect
 from models.servers import Server
 from models.states import AlertStatus, EffectState
 from models.tenants import MIGRAHOSTING
+from models.websites import is_ours
 
 CAUSE = "orphan"
-OUR_USER = re.compile(r"mp[0-9a-f]{12}")
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ class Orphans:
             user: f"the site of {user} on {server.name}"
             for server in servers
             for user in await self._listings.site_users(server)
-            if OUR_USER.fullmatch(user)
+            if is_ours(user)
         }
         for reference, name in (await self._listings.records()).items():
             there[reference] = f"the DNS record {name}"

@@ -20,26 +20,24 @@ from temporalio.client import (
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.jobs import raise_alert
-from models.alerts import Alert
 from models.base import utc_now
-from models.database import Database, Session
+from models.database import Database
 from models.jobs import Job
 from models.queries import jobs
 from models.states import (
     OPEN_JOBS,
-    AlertStatus,
     JobStatus,
     Reason,
     StepStatus,
 )
 from workers.progress import StepLine, write
+from workers.stalls import note, stall_of
 from workers.trouble import NOT_YET
 
 _log = structlog.get_logger(__name__)
 _AT_ONCE = 10
 # A run that closed this recently may have its last transaction still on its way.
 _GRACE = timedelta(seconds=5)
-_STUCK = "TemporalReportedProblems"
 
 
 class Reconciler:
@@ -128,7 +126,7 @@ class Reconciler:
                 )
                 return
         else:
-            await self._watch_for_bugs(job, run)
+            await self._watch(job, run, pending)
         await self._seen(job)
 
     async def _flag(self, job: Job, reason: Reason, message: str) -> None:
@@ -150,30 +148,19 @@ class Reconciler:
                 )
             await session.commit()
 
-    async def _watch_for_bugs(
-        self, job: Job, run: WorkflowExecutionDescription
+    async def _watch(
+        self,
+        job: Job,
+        run: WorkflowExecutionDescription,
+        pending: Iterable[PendingActivityInfo],
     ) -> None:
-        """A workflow that keeps failing its tasks looks healthy; an alert says not."""
-        problems = [
-            pair.value
-            for pair in run.typed_search_attributes.search_attributes
-            if pair.key.name == _STUCK
-        ]
+        """A run may look healthy to Temporal and stand still all the same."""
+        stall = stall_of(run, pending)
         async with self._db.platform() as session:
             row = await jobs.get(session, job.id, lock=True)
-            told = await _has_alert(session, row, Reason.RUN_STUCK)
-            if problems and not told:
+            if row.generation == job.generation:
                 # A run that was helped and is stuck again is another occasion.
-                at = run.history_length
-                await raise_alert(
-                    session,
-                    row,
-                    cause=str(Reason.RUN_STUCK),
-                    message=f"{row.kind}: its workflow code fails: {problems[0]}",
-                    occasion=f"{row.generation}:{Reason.RUN_STUCK}:{at}",
-                )
-            elif told and not problems:
-                await jobs.resolve_alerts(session, row, cause=Reason.RUN_STUCK)
+                await note(session, row, stall, occasion=run.history_length)
             await session.commit()
 
     async def _seen(self, job: Job) -> None:
@@ -185,17 +172,6 @@ class Reconciler:
                 row.timeline_final = job.status not in OPEN_JOBS
                 await jobs.resolve_alerts(session, row)
             await session.commit()
-
-
-async def _has_alert(session: Session, job: Job, reason: Reason) -> bool:
-    found = await session.exec(
-        select(Alert.id).where(
-            Alert.job_id == job.id,
-            Alert.cause == str(reason),
-            Alert.status != AlertStatus.RESOLVED,
-        )
-    )
-    return found.first() is not None
 
 
 def timeline(

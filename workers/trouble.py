@@ -34,7 +34,8 @@ _FIRST: Final = 0.5
 LONGEST: Final = 60.0
 _UNEXPECTED_TRIES: Final = 4
 NOT_YET: Final = "not_yet"
-_BEHIND: Final = {
+# Which provider a queue leads to.
+BEHIND: Final = {
     STRIPE: "stripe",
     HOSTING: "hosting",
     POWERDNS: "powerdns",
@@ -147,7 +148,7 @@ def worn_out(account: Account, patience: float, queue: str) -> Verdict | None:
     if account.spent <= patience:
         return None
     text = f"it did not end within its time, in {account.tries - 1} tries"
-    origin = Origin(_BEHIND.get(queue, ""), ErrorClass.DOWN, "no_answer")
+    origin = Origin(BEHIND.get(queue, ""), ErrorClass.DOWN, "no_answer")
     return Verdict(None, Reason.OUT_OF_PATIENCE, text, account.spent, origin=origin)
 
 

@@ -113,11 +113,12 @@ class PowerDns:
         """
         standing = await self._find(zone, name, type)
         if standing is not None:
-            if _reference(standing) != reference:
+            if (theirs := _reference(standing)) != reference:
+                owner = "somebody else" if theirs is None else f"our own {theirs}"
                 raise ProviderConflict(
                     PROVIDER,
-                    f"{name} has the {type} record of somebody else",
-                    code="record_exists",
+                    f"{name} has the {type} record of {owner}",
+                    code="record_exists" if theirs is None else "record_ours",
                 )
             if (_contents(standing), standing.get("ttl")) == (contents, ttl):
                 return

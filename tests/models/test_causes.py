@@ -1,0 +1,213 @@
+"""Whatever fails, there are words for it: no provider and no code without a cause."""
+
+import ast
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from models.causes import CAUSES, Cause, Signs, Suggestion
+from models.states import ErrorClass, Reason
+
+ROOT = Path(__file__).parents[2]
+ERRORS = {
+    "ProviderDown": ErrorClass.DOWN,
+    "ProviderRejected": ErrorClass.REJECTED,
+    "ProviderConflict": ErrorClass.CONFLICT,
+}
+REASONS = {
+    ErrorClass.DOWN: Reason.OUT_OF_PATIENCE,
+    ErrorClass.THROTTLED: Reason.OUT_OF_PATIENCE,
+    ErrorClass.REJECTED: Reason.REJECTED,
+    ErrorClass.CONFLICT: Reason.CONFLICT,
+}
+
+
+def _trees() -> list[ast.Module]:
+    paths = sorted((ROOT / "activities").rglob("*.py"))
+    return [ast.parse(path.read_text()) for path in paths]
+
+
+def _constants(call: ast.Call) -> Iterator[str]:
+    """The codes that stand there; those that are put together are told by class."""
+    for one in call.keywords:
+        if one.arg == "code" and not any(
+            isinstance(node, ast.JoinedStr) for node in ast.walk(one.value)
+        ):
+            for node in ast.walk(one.value):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    yield node.value
+
+
+def providers() -> set[str]:
+    """Every name under which the code raises errors of a provider."""
+    found: set[str] = set()
+    for tree in _trees():
+        for node in ast.walk(tree):
+            match node:
+                case ast.Assign(
+                    targets=[ast.Name(id="PROVIDER")], value=ast.Constant(value=name)
+                ):
+                    found.add(name)
+                case ast.Call(
+                    func=ast.Name(id=error), args=[ast.Constant() as name, *_]
+                ):
+                    if error in ERRORS:
+                        found.add(str(name.value))
+    return found
+
+
+def codes() -> set[tuple[str, ErrorClass, str]]:
+    """(provider, class, code) wherever one call names all three."""
+    return {
+        (provider, ERRORS[call.func.id], code)
+        for tree in _trees()
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Name)
+        and call.func.id in ERRORS
+        and (provider := _provider(tree, call)) is not None
+        for code in _constants(call)
+    }
+
+
+def _provider(tree: ast.Module, call: ast.Call) -> str | None:
+    match call.args:
+        case [ast.Constant(value=name), *_]:
+            return str(name)
+        case [ast.Name(id="PROVIDER"), *_]:
+            for node in tree.body:
+                match node:
+                    case ast.Assign(
+                        targets=[ast.Name(id="PROVIDER")],
+                        value=ast.Constant(value=name),
+                    ):
+                        return str(name)
+    return None
+
+
+def test_the_code_is_read_rightly() -> None:
+    assert {
+        "stripe",
+        "hosting",
+        "powerdns",
+        "backup_store",
+        "mail",
+        "web",
+    } <= providers()
+    assert ("cloudpanel", ErrorClass.CONFLICT, "site_exists") in codes()
+
+
+@pytest.mark.parametrize(
+    ("provider", "kind"), list(product(sorted(providers()), ErrorClass))
+)
+def test_every_provider_and_class_has_a_cause_in_its_own_words(
+    provider: str, kind: ErrorClass
+) -> None:
+    cause = CAUSES.of(Signs(REASONS[kind], provider, kind, "a code of tomorrow"))
+
+    whole(cause)
+    known = CAUSES.known_as(provider)
+    assert cause.id.startswith(f"{known}."), f"add a cause for {provider} x {kind}"
+
+
+@pytest.mark.parametrize(("provider", "kind", "code"), sorted(codes()))
+def test_every_code_that_a_client_gives_is_told_apart_or_known_to_be_general(
+    provider: str, kind: ErrorClass, code: str
+) -> None:
+    whole(CAUSES.of(Signs(REASONS[kind], provider, kind, code)))
+    assert CAUSES.knows_code(provider, kind, code) or code in GENERAL, (
+        f"{provider} {kind} {code}: write a cause, or say here that its class will do"
+    )
+
+
+# Nothing more can be said of these than of their class; the provider's words stand by.
+GENERAL = {"network", "clpctl", "garbage", "marker_missing", "record_exists"}
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_every_reason_has_a_cause_of_its_own(reason: Reason) -> None:
+    for code in ("", "a code of tomorrow"):
+        whole(CAUSES.of(Signs(reason, code=code)))
+    assert CAUSES.of(Signs(reason)).id.removeprefix("name_") == reason
+
+
+def test_a_provider_of_tomorrow_is_told_in_the_words_of_its_class() -> None:
+    cause = CAUSES.of(Signs(Reason.REJECTED, "proxmox", ErrorClass.REJECTED, "quota"))
+
+    assert cause.id == "proxmox:rejected.quota"
+    assert cause.title == "A quota at Proxmox is used up"
+    whole(CAUSES.of(Signs("a reason of tomorrow", "new", "a class of tomorrow", "x")))
+
+
+@pytest.mark.parametrize(
+    "told_apart",
+    [
+        {
+            ("hosting", "rejected", "key_refused"),
+            ("hosting", "rejected", "host_key"),
+            ("hosting", "rejected", "disk_full"),
+            ("hosting", "rejected", "quota"),
+            ("hosting", "rejected", "clpctl"),
+            ("hosting", "conflict", "site_exists"),
+            ("hosting", "conflict", "site_ours"),
+            ("hosting", "throttled", "throttled"),
+            ("hosting", "down", "network"),
+        },
+        {
+            ("powerdns", "rejected", "http_401"),
+            ("powerdns", "rejected", "http_422"),
+            ("powerdns", "conflict", "record_exists"),
+            ("powerdns", "conflict", "record_ours"),
+            ("powerdns", "throttled", "throttled"),
+        },
+        {
+            ("backup_store", "rejected", "disk_full"),
+            ("backup_store", "rejected", "key_refused"),
+            ("backup_store", "rejected", "host_key"),
+        },
+    ],
+)
+def test_what_calls_for_another_act_is_another_cause(
+    told_apart: set[tuple[str, str, str]],
+) -> None:
+    causes = {CAUSES.of(Signs("provider_rejected", *signs)).id for signs in told_apart}
+
+    assert len(causes) == len(told_apart)
+
+
+def test_payments_are_told_apart_by_what_is_wrong_with_them() -> None:
+    wrong = ("too_much", "too_little", "other_currency", "several", "claimed", "")
+    causes = {
+        CAUSES.of(Signs(Reason.PAYMENT_AMBIGUOUS, code=code)).id for code in wrong
+    }
+
+    assert len(causes) == len(wrong)
+
+
+def test_a_stuck_undo_is_never_aborted_or_skipped_again() -> None:
+    for signs in _all_signs():
+        cause = CAUSES.of(Signs(*signs, undoing=True))
+        whole(cause)
+        assert cause.id.startswith("undo:")
+        assert cause.act in (Suggestion.RETRY, Suggestion.WAIT)
+
+
+def whole(cause: Cause) -> None:
+    """Every word is there, as sentences, with no gap left open."""
+    texts = [cause.title, cause.means, cause.origin, *cause.checks, cause.advice]
+    assert all(text.strip() and "{" not in text for text in texts), cause
+    assert cause.checks
+    assert not cause.title.endswith(".")
+    assert cause.means.count(".") >= (1 if cause.id == "job_ended" else 2) or (
+        ";" in cause.means
+    ), f"{cause.id}: say in two sentences what it means"
+    assert cause.advice.endswith(".")
+
+
+def _all_signs() -> Iterator[tuple[str, str, str, str]]:
+    for provider, kind in product(providers(), ErrorClass):
+        yield (REASONS[kind], provider, kind, "")
+    for reason in Reason:
+        yield (reason, "", "", "")
