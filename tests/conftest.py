@@ -37,7 +37,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 # Few tests that take long: begun first, so that no process waits for another's last.
-LONGEST = ("faults", "stack", "workflows", "dev")
+LONGEST = ("faults", "stack", "workflows", "console", "dev")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -22,6 +22,9 @@ from workers.dev.temporal import program
 
 WAITING = "JobStatus = 'needs_attention' AND ExecutionStatus = 'Running'"
 
+# As the README tells it to operators.
+OF_ONE_CAUSE = "JobStatus='needs_attention' and JobReason='provider_rejected'"
+
 
 async def test_a_bare_retry_goes_on_and_is_kept_as_unverified(here: World) -> None:
     order, website = await parked_at_site(here)
@@ -116,14 +119,16 @@ async def test_without_a_code_that_holds_nothing_is_decided(here: World) -> None
 
 async def test_one_command_releases_all_that_wait(here: World) -> None:
     parked = [await parked_at_site(here, number=number) for number in range(3)]
-    await here.until(lambda: found(here, WAITING), lambda runs: len(runs) == 3)
+    await here.until(lambda: found(here, OF_ONE_CAUSE), lambda runs: len(runs) == 3)
 
     await temporal(
-        here, "workflow", "signal", "--query", WAITING, "--name", "retry", "--yes"
+        here, "workflow", "signal", "--query", OF_ONE_CAUSE, "--name", "retry", "--yes"
     )
 
-    for order, _ in parked:
+    for order, website in parked:
         await finished(here, await here.job_of(order), JobStatus.SUCCEEDED)
+        [decision] = await rows(here, Decision, job_id=website.id)
+        assert (decision.act, decision.verified) == ("retry", False)
     await golden(here, orders=3)
 
 
@@ -148,8 +153,10 @@ async def test_a_parked_run_explains_itself_in_the_temporal_ui(here: World) -> N
     assert told["SubjectId"] == str(website.subject_id)
     details = (await metadata(run_of(here, website)))["currentDetails"]
     assert "`place_website` done" in details
-    assert "`create_site` **needs attention** (provider_rejected)" in details
-    assert "no such PHP version" in details
+    assert "**Waits for a person.**" in details
+    assert f"`mpanel inbox show {website.id}`" in details
+    refused = "(provider_rejected): `hosting: site:add: no such PHP version`"
+    assert f"`create_site` **needs attention** {refused}" in details
     summaries = await summaries_of(run_of(here, website))
     assert summaries["create_site"] == '"Create the site on the hosting server"'
     parent = await run_of(here, root).describe()

@@ -101,7 +101,6 @@ class JobWorkflow:
                 [search.JOB_STATUS.value_set(JobStatus.SUCCEEDED)]
             )
         else:
-            self._note("The job was aborted; it is being undone.")
             await self._unwind()
         self._stop(listening)
         await ended(listening)
@@ -158,7 +157,7 @@ class JobWorkflow:
                 self._line(key, "done")
                 return result
             if failure.reason in {Reason.ENDED, *step.ends}:
-                self._line(key, failure.message)
+                self._line(key, _code(failure.message))
                 raise ApplicationError(
                     failure.message, type=JOB_ENDED, non_retryable=True
                 )
@@ -196,7 +195,9 @@ class JobWorkflow:
         self._rounds[key] = self._rounds.get(key, 0) + 1
         self._parked[key] = failure
         self._decided.pop(key, None)
-        self._line(key, f"**needs attention** ({failure.reason}): {failure.message}")
+        self._line(
+            key, f"**needs attention** ({failure.reason}): {_code(failure.message)}"
+        )
         workflow.upsert_search_attributes(
             [
                 search.JOB_STATUS.value_set(JobStatus.NEEDS_ATTENTION),
@@ -257,7 +258,10 @@ class JobWorkflow:
 
     @workflow.signal(
         name="decide",
-        description='With a one-time code: {"act": "abort_item", "code": "..."}.',
+        description=(
+            'With a one-time code of the API: {"act": "retry", "code": "..."};'
+            " or skip, abort_item, abort_order."
+        ),
     )
     def decide_by_signal(self, request: dict[str, str]) -> None:
         """From the Temporal UI; only a code tells who decides."""
@@ -317,6 +321,7 @@ class JobWorkflow:
 
     async def _unwind(self) -> None:
         self._undoing = True
+        self._show()
         workflow.upsert_search_attributes(
             [
                 search.JOB_STATUS.value_set(JobStatus.UNDOING),
@@ -344,13 +349,29 @@ class JobWorkflow:
 
     def _line(self, key: str, state: str) -> None:
         self._lines[key] = state
-        self._note("")
+        self._show()
 
-    def _note(self, headline: str) -> None:
+    def _show(self) -> None:
         lines = [f"- `{key}` {state}" for key, state in self._lines.items()]
-        workflow.set_current_details(
-            "\n".join([headline, *lines] if headline else lines)
-        )
+        workflow.set_current_details("\n".join([*self._headline(), *lines]))
+
+    def _headline(self) -> list[str]:
+        told = []
+        if self._undoing:
+            told += ["**Aborted by an operator**: what was made is taken back.", ""]
+        if self._parked:
+            told += [
+                "**Waits for a person.** When the cause is gone, go on by the signal"
+                " `retry`; the signal `decide` wants a one-time code. What each act"
+                f" would do: `mpanel inbox show {self.ref.job_id}`, or the console.",
+                "",
+            ]
+        return told
+
+
+def _code(words: str) -> str:
+    """A provider's words as they are: neither a link nor a picture in the UI."""
+    return "`{}`".format(words.replace("`", "'"))
 
 
 def priority(*, batch: bool, tenant: str) -> Priority:
