@@ -2,7 +2,6 @@
 
 from uuid import UUID, uuid5
 
-from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, select
 from temporalio import activity
 
@@ -14,23 +13,23 @@ from activities.calls import (
     Resuming,
     SignalReceived,
 )
-from activities.outbox import OPERATOR, tell
-from models.alerts import Alert
 from models.base import utc_now
 from models.database import Database, Session
 from models.jobs import Decision, DecisionCode, Job, JobStep, code_hash, seen_hash
-from models.queries import audit, decisions, jobs
+from models.queries import alerts, audit, decisions, jobs
 from models.queries.audit import By
 from models.states import (
     Act,
-    AlertStatus,
     DecisionStatus,
     JobStatus,
+    Severity,
     StepStatus,
 )
 
 # Whoever may open the Temporal UI can send one.
 UNVERIFIED = By("signal", None, "unverified")
+UNDO_STUCK = "undo_stuck"
+_UNDO = "undo:"
 
 
 class JobActivities:
@@ -62,12 +61,14 @@ class JobActivities:
             if step is not None:
                 step.status, step.next_retry_at = StepStatus.PARKED, None
                 step.code, step.message = failure.reason, failure.message
-            await raise_alert(
+            undo = parking.step.startswith(_UNDO)
+            await alerts.raise_for_job(
                 session,
                 job,
-                cause=str(failure.reason),
+                cause=UNDO_STUCK if undo else str(failure.reason),
                 message=f"{job.kind} waits at {parking.step}: {failure.message}",
                 occasion=f"{ref.generation}:{parking.step}:{parking.round}",
+                severity=Severity.CRITICAL if undo else Severity.WARNING,
             )
             await session.commit()
 
@@ -168,42 +169,6 @@ class JobActivities:
             await decisions.tell(session, job, decision, by)
             await session.commit()
         return Decided(decision_id, signal.act, step)
-
-
-async def raise_alert(
-    session: Session, job: Job, *, cause: str, message: str, occasion: str
-) -> None:
-    """One open alert per cause and job; operator mail and webhook once per occasion."""
-    await session.exec(
-        insert(Alert)
-        .values(
-            id=uuid5(job.id, f"alert:{cause}:{occasion}"),
-            created_at=utc_now(),
-            tenant_id=job.tenant_id,
-            cause=cause,
-            subject_id=job.id,
-            severity="warning",
-            message=message,
-            status=AlertStatus.OPEN,
-            job_id=job.id,
-        )
-        .on_conflict_do_nothing()
-    )
-    for channel in ("mail", "webhook"):
-        await tell(
-            session,
-            tenant_id=job.tenant_id,
-            channel=channel,
-            recipient=OPERATOR,
-            template="job.needs_attention",
-            subject_id=uuid5(job.id, occasion),
-            facts={
-                "jobId": str(job.id),
-                "kind": str(job.kind),
-                "cause": cause,
-                "message": message,
-            },
-        )
 
 
 async def _current(session: Session, ref: JobRef) -> Job | None:

@@ -10,7 +10,6 @@ from temporalio import activity
 
 from activities.calls import ItemPlan, StepCall
 from activities.errors import GiveUp, NotYet
-from activities.outbox import tell_customer, tell_webhook
 from activities.payment_proof import WINDOW, Due, accept, judge
 from activities.payments import Payment
 from activities.store import Store, finish, slowly
@@ -20,6 +19,7 @@ from models.jobs import Job
 from models.orders import Order, OrderItem
 from models.payments import PaymentClaim
 from models.queries import jobs, orders, refunds, services
+from models.queries.outbox import tell_customer, tell_webhook
 from models.states import (
     OPEN_JOBS,
     UNDONE_JOBS,
@@ -67,6 +67,7 @@ class OrderActivities:
         async with self._store.step(call) as (session, _):
             order = await session.get_one(Order, call.subject_id, with_for_update=True)
             order.mark_paid()
+            await tell_customer(session, order, "welcome")
             plan = await _plan(session, order)
             await session.commit()
         return plan
@@ -190,9 +191,8 @@ class OrderActivities:
                 return True
             delivered = len(lines) - len(undone)
             order.settle(delivered=delivered, undone=len(undone), now=utc_now())
-            await tell_customer(
-                session, order, "welcome" if delivered else "order_failed"
-            )
+            if letter := _letter(lines, delivered=delivered):
+                await tell_customer(session, order, letter)
             await tell_webhook(session, order)
             finish(job)
             await session.commit()
@@ -247,6 +247,16 @@ async def _plan(session: Session, order: Order) -> list[ItemPlan]:
         )
         for item, job in lines
     ]
+
+
+def _letter(lines: list[tuple[OrderItem, Job]], *, delivered: int) -> str | None:
+    """What its end is told with; a website that lives was told of by itself."""
+    if not delivered:
+        return "order_failed"
+    if delivered < len(lines):
+        return "order_partial"
+    website = any(job.kind == JobKind.WEBSITE_PROVISION for _, job in lines)
+    return None if website else "order_ready"
 
 
 async def _cancel_orphaned(

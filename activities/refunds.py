@@ -7,7 +7,6 @@ from temporalio import activity
 
 from activities.calls import StepCall
 from activities.errors import NotYet
-from activities.outbox import tell_customer, tell_webhook
 from activities.payments import Refund
 from activities.store import Store, slowly
 from models.base import utc_now
@@ -17,6 +16,7 @@ from models.money import share_of
 from models.orders import Order
 from models.payments import PaymentRefund
 from models.queries import jobs, orders, refunds
+from models.queries.outbox import tell_customer, tell_webhook
 from models.states import UNDONE_JOBS, JobStatus, OrderStatus, RefundStatus
 
 

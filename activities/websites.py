@@ -15,7 +15,9 @@ from activities.errors import GiveUp, ProviderConflict, ProviderDown, ProviderRe
 from activities.store import Store, finish
 from models.base import utc_now
 from models.database import Session
+from models.orders import Order
 from models.queries import services
+from models.queries.outbox import tell_customer
 from models.servers import Server
 from models.states import Reason, ServiceStatus
 from models.subscriptions import Subscription
@@ -181,6 +183,9 @@ class WebsiteActivities:
             website = await session.get_one(Website, call.subject_id)
             website.activate(utc_now())
             await services.activate_subscription(session, website.subscription_id)
+            if job.order_id is not None:
+                order = await session.get_one(Order, job.order_id)
+                await tell_customer(session, order, "website_live", about=website.id)
             finish(job)
             await session.commit()
 

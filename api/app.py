@@ -14,6 +14,7 @@ from api.auth.tokens import Signer
 from api.deps import Parts
 from api.edge import BodyLimit, Edge
 from api.mpanel import (
+    alert_rules,
     alerts,
     audit,
     auth,
@@ -59,6 +60,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     websites.router,
     backups.router,
     alerts.router,
+    alert_rules.router,
     payments.router,
     audit.router,
     order_webhook.router,

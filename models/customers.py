@@ -16,3 +16,5 @@ class Customer(TenantRow, table=True):
     address: dict[str, str] = document(default_factory=dict)
     status: str = "active"
     stripe_customer_id: str | None = Field(default=None, index=True)
+    # A mail to this address came back for good.
+    mail_undeliverable: bool = False

@@ -192,3 +192,5 @@ class ProviderAccount(Row, table=True):
 
     account: str = Field(unique=True)
     blocked_until: datetime = moment()
+    # Since when it has been told so again and again, without a minute's pause.
+    blocked_since: datetime = moment(default_factory=utc_now)

@@ -112,6 +112,7 @@ class EffectState(StrEnum):
 class RefundStatus(StrEnum):
     INTENDED = "intended"
     MADE = "made"
+    FAILED = "failed"  # Stripe could not give it back after all
 
 
 class UnclaimedStatus(StrEnum):
@@ -128,9 +129,20 @@ class RepeatStatus(StrEnum):
 
 
 class OutboxStatus(StrEnum):
+    HELD = "held"  # for operators; not released yet, or it is their night
     QUEUED = "queued"
     SENT = "sent"
-    FAILED = "failed"
+    FAILED = "failed"  # given up
+    BOUNCED = "bounced"  # the recipient's server does not take it
+    FOLDED = "folded"  # told as a line of a digest
+    SILENCED = "silenced"  # what it tells of was acknowledged before
+
+
+class Severity(StrEnum):
+    """How much an alert matters. Only `critical` wakes somebody at night."""
+
+    WARNING = "warning"
+    CRITICAL = "critical"
 
 
 class AlertStatus(StrEnum):

@@ -3,6 +3,7 @@
 from sqlmodel import SQLModel
 
 from models import (
+    alert_rules,
     alerts,
     attempts,
     audit,
@@ -27,6 +28,7 @@ from models import (
 )
 
 __all__ = [
+    "alert_rules",
     "alerts",
     "attempts",
     "audit",

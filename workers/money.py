@@ -7,22 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
-from uuid import uuid5
 
 from sqlmodel import func, select
 
-from activities.outbox import OPERATOR, tell
 from activities.payment_proof import WINDOW
 from activities.payments import Payment
-from models.alerts import Alert
 from models.base import utc_now
 from models.database import Database
 from models.money import Cents
 from models.payments import PaymentClaim, PaymentRefund, UnclaimedPayment
-from models.states import AlertStatus, RefundStatus, UnclaimedStatus
+from models.queries import alerts
+from models.queries.alerts import Finding
+from models.states import RefundStatus, Severity, UnclaimedStatus
 from models.tenants import MIGRAHOSTING
 
-_CAUSE = "money_identity"
+CAUSE = "money_identity"
 
 
 @dataclass
@@ -147,35 +146,17 @@ class NightlyBooks:
         sums = await books(self._db, payments, since=since, young=young)
         told = "; ".join(sums.faults)[:2000] or f"unbalanced: {sums}"
         async with self._db.platform() as session:
-            alert = (
-                await session.exec(
-                    select(Alert).where(
-                        Alert.cause == _CAUSE, Alert.status != AlertStatus.RESOLVED
-                    )
-                )
-            ).first()
-            if sums.balanced and alert is not None:
-                alert.status, alert.resolved_at = AlertStatus.RESOLVED, now
-            elif not sums.balanced and alert is not None:
-                alert.message = told
-            elif not sums.balanced:
-                session.add(
-                    Alert(
-                        tenant_id=MIGRAHOSTING,
-                        cause=_CAUSE,
-                        subject_id=MIGRAHOSTING,
-                        severity="critical",
-                        message=told,
-                    )
-                )
-            if not sums.balanced:
-                await tell(
-                    session,
+            if sums.balanced:
+                await alerts.end(session, CAUSE, MIGRAHOSTING)
+            else:
+                found = Finding(
                     tenant_id=MIGRAHOSTING,
-                    channel="mail",
-                    recipient=OPERATOR,
+                    subject_id=MIGRAHOSTING,
+                    message=told,
+                    severity=Severity.CRITICAL,
                     template="books.unbalanced",
-                    subject_id=uuid5(MIGRAHOSTING, f"{now:%Y-%m-%d}"),
                     facts={"faults": told},
                 )
+                today = f"{now:%Y-%m-%d}"
+                await alerts.raise_alert(session, CAUSE, found, occasion=today)
             await session.commit()

@@ -8,18 +8,16 @@ before a restore. It may be a customer's live site, so it is told of and left al
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from uuid import UUID, uuid4, uuid5
+from uuid import UUID, uuid5
 
-from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, or_, select
 
-from activities.outbox import OPERATOR, tell
-from models.alerts import Alert
-from models.base import utc_now
 from models.database import Database, Session
 from models.effects import Effect
+from models.queries import alerts
+from models.queries.alerts import Finding
 from models.servers import Server
-from models.states import AlertStatus, EffectState
+from models.states import EffectState
 from models.tenants import MIGRAHOSTING
 from models.websites import is_ours
 
@@ -53,14 +51,12 @@ class Orphans:
         # Read after the listing: a row is committed before its effect can be listed.
         async with self._db.platform() as session:
             known = await _known(session)
-            found = {
-                uuid5(MIGRAHOSTING, f"{CAUSE}:{mark}"): what
+            found = [
+                _finding(uuid5(MIGRAHOSTING, f"{CAUSE}:{mark}"), what)
                 for mark, what in there.items()
                 if mark not in known
-            }
-            await _resolve_all_but(session, set(found))
-            for subject_id, what in found.items():
-                await _tell_of(session, subject_id, what)
+            ]
+            await alerts.settle(session, CAUSE, found)
             await session.commit()
 
     async def _there(self) -> dict[str, str]:
@@ -94,42 +90,11 @@ async def _known(session: Session) -> set[str]:
     }
 
 
-async def _resolve_all_but(session: Session, standing: set[UUID]) -> None:
-    rows = await session.exec(
-        select(Alert).where(
-            Alert.cause == CAUSE,
-            Alert.status != AlertStatus.RESOLVED,
-            col(Alert.subject_id).not_in(standing),
-        )
+def _finding(subject_id: UUID, what: str) -> Finding:
+    return Finding(
+        tenant_id=MIGRAHOSTING,
+        subject_id=subject_id,
+        message=f"{what} carries our mark, and no effect of ours explains it",
+        template="orphan.found",
+        facts={"what": what},
     )
-    for alert in rows.all():
-        alert.status, alert.resolved_at = AlertStatus.RESOLVED, utc_now()
-
-
-async def _tell_of(session: Session, subject_id: UUID, what: str) -> None:
-    alert_id = uuid4()
-    raised = await session.exec(
-        insert(Alert)
-        .values(
-            id=alert_id,
-            created_at=utc_now(),
-            tenant_id=MIGRAHOSTING,
-            cause=CAUSE,
-            subject_id=subject_id,
-            severity="warning",
-            message=f"{what} carries our mark, and no effect of ours explains it",
-            status=AlertStatus.OPEN,
-        )
-        .on_conflict_do_nothing()
-        .returning(col(Alert.id))
-    )
-    if raised.scalar_one_or_none() is not None:
-        await tell(
-            session,
-            tenant_id=MIGRAHOSTING,
-            channel="mail",
-            recipient=OPERATOR,
-            template="orphan.found",
-            subject_id=alert_id,
-            facts={"what": what},
-        )

@@ -12,11 +12,11 @@ from sqlmodel import col, select
 
 from activities.effects import CHECKS
 from activities.errors import redacted
-from activities.outbox import OPERATOR, tell
 from models.base import utc_now
 from models.database import Database
 from models.effects import Effect
 from models.jobs import Job
+from models.queries.outbox import OPERATOR, tell
 from models.states import OPEN_JOBS, EffectState, JobStatus
 
 _log = structlog.get_logger(__name__)

@@ -19,11 +19,11 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.jobs import raise_alert
 from models.base import utc_now
 from models.database import Database
 from models.jobs import Job
 from models.queries import jobs
+from models.queries.alerts import raise_for_job
 from models.states import (
     OPEN_JOBS,
     JobStatus,
@@ -139,7 +139,7 @@ class Reconciler:
                 row.message, row.updated_at = message, utc_now()
                 row.blame()
                 row.started_generation = row.generation
-                await raise_alert(
+                await raise_for_job(
                     session,
                     row,
                     cause=str(reason),

@@ -1,198 +1,183 @@
-"""Sends what the outbox holds: mail by SMTP, events as signed webhooks.
+"""Sends what the outbox holds: claim, send, settle.
 
-At least once: a message keeps its id over every try, so a receiver can tell.
+Nothing of the database is held while a network is waited for. At least once: a try
+that nobody settled is due again when its lease is over, with the same message id, so a
+receiver can tell.
 """
 
-import base64
-import hashlib
-import hmac
-import json
+import asyncio
 import random
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Protocol
-from uuid import UUID
+from typing import Final, Protocol
 
-import httpx
 import structlog
-from sqlmodel import col, select
+from jinja2 import TemplateError
 
 from activities.errors import ProviderError, ProviderRejected, redacted
-from activities.outbox import OPERATOR
+from activities.providers.smtp import RecipientRefused
 from models.base import utc_now
-from models.database import Database, Session
-from models.jobs import Job
-from models.orders import OrderItem
+from models.database import Database
 from models.outbox import OutboxMessage
-from models.products import Product
-from models.states import JobStatus, OutboxStatus
-from models.websites import Website
-from workers.letters import letter
+from models.queries import bounces, outbox
+from models.queries.alerts import Finding, raise_alert
+from models.states import OutboxStatus
+from models.tenants import MIGRAHOSTING
+from workers.webhooks import EndpointGone, EndpointRefused
 
 _log = structlog.get_logger(__name__)
 # Seconds before the next try; after the last one the message is given up.
-_SCHEDULE = (5, 30, 120, 600, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
-_ROUND = 50
+SCHEDULE: Final = (5, 30, 120, 600, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
+# All tries under way on one channel, and how long one may take.
+SLOTS: Final = 16
+TRY_SECONDS: Final = 45.0
+LEASE: Final = timedelta(seconds=60)
+_LONGEST_REST = 86_400.0
+GIVEN_UP: Final = "message_given_up"
 
 
-class PostOffice(Protocol):
-    async def send(
-        self,
-        *,
-        to: str,
-        subject: str,
-        text: str,
-        html: str | None = None,
-        message_id: str,
-    ) -> None: ...
+class Sender(Protocol):
+    """One channel: mail, or the operators' webhook."""
+
+    async def open(self) -> bool:
+        """Whether anything is to be sent at all."""
+
+    async def send(self, message: OutboxMessage) -> str | None:
+        """Returns what is worth a note. What it raises decides about another try."""
+
+    async def failed_for_good(self, message: OutboxMessage, error: Exception) -> bool:
+        """Told before a message is given up. True: it is kept for better times."""
+
+    async def aclose(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a failed try leads to."""
+
+    status: OutboxStatus
+    wait: float = 0.0
+    all_rest: bool = False
 
 
 class Relay:
-    """`operator`: (mail address, webhook URL or None, webhook secret or None)."""
+    """`senders` by channel. One instance per process; any number of processes."""
 
-    def __init__(
-        self,
-        db: Database,
-        mailer: PostOffice,
-        *,
-        operator: tuple[str, str | None, str | None],
-        public_url: str,
-        domain: str,
-    ) -> None:
-        self._db, self._mailer = db, mailer
-        self._mail_to, self._hook_url, self._hook_secret = operator
-        self._public_url, self._domain = public_url.rstrip("/"), domain
-        self._http = httpx.AsyncClient(
-            timeout=15, follow_redirects=False, trust_env=False
-        )
+    def __init__(self, db: Database, senders: Mapping[str, Sender]) -> None:
+        self._db, self._senders = db, senders
+        self._trying: dict[str, dict[asyncio.Task[None], str]] = {
+            channel: {} for channel in senders
+        }
 
     async def round(self, channel: str) -> None:
-        """Sends what is due on `mail` or `webhook`, one transaction per message.
-
-        Each has a loop of its own: an endpoint that hangs delays no mail.
-        """
-        for _ in range(_ROUND):
-            if not await self._one(channel):
+        """Begins to send what is due, and waits for no receiver."""
+        trying, sender = self._trying[channel], self._senders[channel]
+        while await sender.open():
+            if len(trying) >= SLOTS:
+                await asyncio.wait(trying, return_when=asyncio.FIRST_COMPLETED)
+                continue
+            claimed = await self._claim(channel)
+            for message in claimed:
+                task = asyncio.create_task(self._try(sender, message))
+                trying[task] = message.recipient
+                task.add_done_callback(lambda done: trying.pop(done, None))
+            if not claimed:
                 return
 
-    async def _one(self, channel: str) -> bool:
+    async def _claim(self, channel: str) -> list[OutboxMessage]:
+        trying = self._trying[channel]
+        busy = Counter(trying.values())
+        room = {to: outbox.PER_RECIPIENT - count for to, count in busy.items()}
         async with self._db.platform() as session:
-            message = (
-                await session.exec(
-                    select(OutboxMessage)
-                    .where(
-                        OutboxMessage.status == OutboxStatus.QUEUED,
-                        OutboxMessage.channel == channel,
-                        OutboxMessage.next_at <= utc_now(),
-                    )
-                    .order_by(col(OutboxMessage.next_at))
-                    .limit(1)
-                    .with_for_update(skip_locked=True)
-                )
-            ).one_or_none()
-            if message is None:
-                return False
-            try:
-                message.last_error = await self._send(session, message)
-            except Exception as error:  # noqa: BLE001 - kept in the row, tried again
-                self._put_off(message, error)
-            else:
-                message.status, message.sent_at = OutboxStatus.SENT, utc_now()
-            message.attempts += 1
-            await session.commit()
-        return True
-
-    def _put_off(self, message: OutboxMessage, error: Exception) -> None:
-        message.last_error = redacted(str(error) or type(error).__name__)
-        over = message.attempts >= len(_SCHEDULE)
-        refused = isinstance(error, ProviderRejected | KeyError)
-        if over or refused:
-            message.status = OutboxStatus.FAILED
-            _log.warning("message_given_up", id=str(message.id))
-            return
-        wait = _SCHEDULE[message.attempts] * random.uniform(0.8, 1.2)  # noqa: S311
-        if isinstance(error, ProviderError) and message.attempts < 3:
-            wait = min(wait, 5.0)
-        message.next_at = utc_now() + timedelta(seconds=wait)
-
-    async def _send(self, session: Session, message: OutboxMessage) -> str | None:
-        if message.channel == "mail":
-            facts = {"public_url": self._public_url} | message.facts
-            if "order_id" in facts:
-                facts |= await _order_facts(session, UUID(facts["order_id"]))
-            subject, text = letter(message.template, facts)
-            to = self._mail_to if message.recipient == OPERATOR else message.recipient
-            await self._mailer.send(
-                to=to,
-                subject=subject,
-                text=text,
-                message_id=f"<{message.id}@{self._domain}>",
+            claimed = await outbox.claim(
+                session, channel, room=room, most=SLOTS - len(trying), lease=LEASE
             )
-            return None
-        if self._hook_url is None:
-            return "no operator webhook is configured"
-        await self._post(message, self._hook_url)
-        return None
+            await session.commit()
+        return claimed
 
-    async def _post(self, message: OutboxMessage, url: str) -> None:
-        body = json.dumps(
-            {
-                "type": message.template,
-                "timestamp": message.created_at.isoformat(),
-                "data": message.facts,
-            }
-        ).encode()
-        answer = await self._http.post(
-            url,
-            content=body,
-            headers={"Content-Type": "application/json"}
-            | signature_headers(
-                str(message.id),
-                int(utc_now().timestamp()),
-                body,
-                self._hook_secret or "",
-            ),
-        )
-        if not answer.is_success:
-            raise ConnectionError(f"the webhook answered {answer.status_code}")
+    async def _try(self, sender: Sender, message: OutboxMessage) -> None:
+        try:
+            async with asyncio.timeout(TRY_SECONDS):
+                note = await sender.send(message)
+            await self._settle_sent(message, note)
+        except Exception as error:  # noqa: BLE001 - kept in the row, tried again
+            try:
+                await self._settle_failed(sender, message, error)
+            except Exception as lost:  # noqa: BLE001 - due again after its lease
+                _log.warning("try_unsettled", id=str(message.id), error=str(type(lost)))
+
+    async def _settle_sent(self, message: OutboxMessage, note: str | None) -> None:
+        async with self._db.platform() as session:
+            await outbox.settle(
+                session,
+                message,
+                OutboxStatus.SENT,
+                sent_at=utc_now(),
+                last_error=note,
+            )
+            await session.commit()
+
+    async def _settle_failed(
+        self, sender: Sender, message: OutboxMessage, error: Exception
+    ) -> None:
+        told = redacted(str(error) or type(error).__name__)
+        plan = _plan(message, error)
+        hopeless = plan.status is OutboxStatus.FAILED
+        if hopeless and await sender.failed_for_good(message, error):
+            plan = _Plan(OutboxStatus.QUEUED, wait=SCHEDULE[2])
+        next_at = utc_now() + timedelta(seconds=plan.wait)
+        async with self._db.platform() as session:
+            if isinstance(error, RecipientRefused):
+                await bounces.bounced(session, message.id, code=error.code, words=told)
+            elif await outbox.settle(
+                session, message, plan.status, next_at=next_at, last_error=told
+            ):
+                if plan.status is OutboxStatus.FAILED:
+                    await raise_alert(session, GIVEN_UP, _given_up(message, told))
+                if plan.all_rest:
+                    await outbox.rest(
+                        session, message.channel, message.recipient, until=next_at
+                    )
+            await session.commit()
 
     async def aclose(self) -> None:
-        """Closes the webhook client."""
-        await self._http.aclose()
+        """Lets what is under way end for a moment, and closes the senders."""
+        under_way = [task for trying in self._trying.values() for task in trying]
+        if under_way:
+            _, late = await asyncio.wait(under_way, timeout=5)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        for sender in self._senders.values():
+            await sender.aclose()
 
 
-def signature_headers(
-    message_id: str, timestamp: int, body: bytes, secret: str
-) -> dict[str, str]:
-    """The three headers of Standard Webhooks 1.0."""
-    key = (
-        base64.b64decode(secret.removeprefix("whsec_"))
-        if secret.startswith("whsec_")
-        else secret.encode()
+def _plan(message: OutboxMessage, error: Exception) -> _Plan:
+    over = message.attempts > len(SCHEDULE)
+    hopeless = isinstance(
+        error, ProviderRejected | EndpointGone | KeyError | TemplateError
     )
-    signed = f"{message_id}.{timestamp}.".encode() + body
-    digest = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest())
-    return {
-        "webhook-id": message_id,
-        "webhook-timestamp": str(timestamp),
-        "webhook-signature": f"v1,{digest.decode()}",
-    }
+    if over or hopeless:
+        return _Plan(OutboxStatus.FAILED)
+    wait = SCHEDULE[message.attempts - 1] * random.uniform(0.8, 1.2)  # noqa: S311
+    if isinstance(error, ProviderError) and message.attempts <= 3:
+        wait = min(wait, 5.0)
+    asked = error.retry_after if isinstance(error, EndpointRefused) else None
+    if asked is not None:
+        rest = max(wait, min(asked, _LONGEST_REST))
+        return _Plan(OutboxStatus.QUEUED, rest, all_rest=True)
+    return _Plan(OutboxStatus.QUEUED, wait)
 
 
-async def _order_facts(session: Session, order_id: UUID) -> dict[str, Any]:
-    rows = await session.exec(
-        select(Product.name, Job.subject_id)
-        .select_from(OrderItem)
-        .join(Product, col(Product.id) == OrderItem.product_id)
-        .join(Job, col(Job.id) == OrderItem.job_id)
-        .where(OrderItem.order_id == order_id, Job.status == JobStatus.SUCCEEDED)
-        .order_by(col(OrderItem.position))
+def _given_up(message: OutboxMessage, why: str) -> Finding:
+    """To an operator: one alert per channel, or each would give birth to another."""
+    own = message.recipient == outbox.OPERATOR
+    return Finding(
+        tenant_id=MIGRAHOSTING if own else message.tenant_id,
+        subject_id=outbox.OPERATOR_CHANNELS[message.channel] if own else message.id,
+        message=f"{message.channel} {message.template} was given up after"
+        f" {message.attempts} tries: {why}",
+        facts={"messageId": str(message.id)},
     )
-    lines = []
-    for name, subject_id in rows.all():
-        website = await session.get(Website, subject_id)
-        lines.append(f"{name}: http://{website.domain}/" if website else str(name))
-    return {
-        "short": str(order_id)[:8],
-        "things": ", ".join(line.partition(":")[0] for line in lines),
-        "list": "\n".join(f"  * {line}" for line in lines),
-    }

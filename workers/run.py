@@ -123,6 +123,8 @@ def loops_of(
         Loop(GATES, 1.0, wired.gates.refresh),
         Loop("start", 1.0, sweep.start_pending),
         Loop("decide", 1.0, sweep.deliver_decisions),
+        Loop("alarms", settings.alarms_seconds, wired.alarms.round),
+        Loop("desk", 1.0, wired.desk.round),
         Loop("outbox", 1.0, partial(wired.relay.round, "mail")),
         Loop("webhooks", 1.0, partial(wired.relay.round, "webhook")),
         Loop("stripe", 5.0, watch.events),

@@ -2,14 +2,21 @@
 
 import os
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
+from pydantic_settings import NoDecode
 from temporalio.envconfig import ClientConfig, ClientConnectConfig
 
 from models.settings import PREFIX, Settings, SettingsRefused
 from models.vault import Vault
+from workers.quiet import QuietHours
 
 _RATE = f"{PREFIX}RATE_"
+
+
+def _quiet(words: object) -> object:
+    return QuietHours.parse(words) if isinstance(words, str) else words
 
 
 class MigrateSettings(Settings):
@@ -85,6 +92,29 @@ class WorkerSettings(VaultSettings):
     )
     operator_webhook_secret: SecretStr | None = Field(
         default=None, description="key of the operator webhook's signature"
+    )
+    quiet_hours: Annotated[QuietHours | None, NoDecode, BeforeValidator(_quiet)] = (
+        Field(
+            default=None,
+            description="when operators get critical mail alone, as `22:00-07:00"
+            " Europe/Berlin`",
+        )
+    )
+    operator_burst: int = Field(
+        default=5, ge=0, description="so many mails to operators come one by one"
+    )
+    operator_window_seconds: float = Field(
+        default=600, gt=0, description="within so long; more become digests"
+    )
+    operator_digest_seconds: float = Field(
+        default=60, gt=0, description="the shortest time between two digests"
+    )
+    alarms_seconds: float = Field(
+        default=5, gt=0, description="how often the rules of alerting are evaluated"
+    )
+    mail_bounce_domain: str | None = Field(
+        default=None,
+        description="domain whose mail to bounces+...@ is handed to /api/mail/bounces",
     )
 
     patience_seconds: float = Field(

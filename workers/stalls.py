@@ -13,12 +13,12 @@ from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.client import WorkflowExecutionDescription
 
 from activities.errors import redacted
-from activities.jobs import raise_alert
 from models.alerts import Alert
 from models.base import utc_now
 from models.database import Session
 from models.jobs import Job
 from models.queries import jobs
+from models.queries.alerts import raise_for_job
 from models.states import AlertStatus, JobStatus, Reason
 from workers.trouble import BEHIND
 
@@ -77,7 +77,7 @@ async def note(session: Session, row: Job, stall: Stall | None, occasion: int) -
     stuck = stall is not None and stall.reason is Reason.RUN_STUCK
     told = await _has_alert(session, row, Reason.RUN_STUCK)
     if stall is not None and stuck and not told:
-        await raise_alert(
+        await raise_for_job(
             session,
             row,
             cause=str(Reason.RUN_STUCK),

@@ -20,7 +20,6 @@ from temporalio.service import RPCError
 
 from activities.errors import ProviderRejected, redacted
 from activities.orders import PaymentAccount, due
-from activities.outbox import OPERATOR, tell
 from activities.payment_proof import judge
 from activities.payments import Payment
 from activities.refunds import RefundAccount
@@ -33,7 +32,7 @@ from models.money import to_decimal
 from models.ordering import OrderRequest, RepeatKey
 from models.orders import Order, OrderRepeat
 from models.payments import PaymentClaim, PaymentRefund, UnclaimedPayment
-from models.queries import jobs
+from models.queries import alerts, jobs
 from models.queries.orders import place
 from models.states import (
     JobKind,
@@ -46,6 +45,7 @@ from models.states import (
 from models.tenants import MIGRAHOSTING
 
 _log = structlog.get_logger(__name__)
+UNCLAIMED = "payment_unclaimed"
 _PROVE = "prove_payment"
 _WAITING = (OrderStatus.AWAITING_PAYMENT, OrderStatus.EXPIRED)
 _WAKE_CALLS = 3
@@ -233,21 +233,12 @@ class StripeWatch:
             )
             listed = (await session.exec(statement)).scalar_one_or_none()
             if listed is not None:
-                for channel in ("mail", "webhook"):
-                    await tell(
-                        session,
-                        tenant_id=MIGRAHOSTING,
-                        channel=channel,
-                        recipient=OPERATOR,
-                        template="payment.unclaimed",
-                        subject_id=listed,
-                        facts={
-                            "paymentIntentId": payment.id,
-                            "amount": str(to_decimal(payment.amount_received)),
-                            "currency": payment.currency.upper(),
-                            "paidAt": payment.created_at.isoformat(),
-                        },
-                    )
+                await alerts.raise_alert(
+                    session,
+                    UNCLAIMED,
+                    _nobodys(payment, listed),
+                    occasion=payment.id,
+                )
             await session.commit()
 
     async def repeats(self) -> None:
@@ -369,6 +360,22 @@ async def _each(work: Awaitable[None], *, of: str) -> None:
     except Exception as error:  # noqa: BLE001 - logged, and tried again next round
         told = redacted(f"{type(error).__name__}: {error}")
         _log.warning("put_off", of=of, error=told)
+
+
+def _nobodys(payment: Payment, listed: UUID) -> alerts.Finding:
+    amount, currency = to_decimal(payment.amount_received), payment.currency.upper()
+    return alerts.Finding(
+        tenant_id=MIGRAHOSTING,
+        subject_id=listed,
+        message=f"{payment.id}: {amount} {currency} succeeded; no order claims it",
+        template="payment.unclaimed",
+        facts={
+            "paymentIntentId": payment.id,
+            "amount": str(amount),
+            "currency": currency,
+            "paidAt": payment.created_at.isoformat(),
+        },
+    )
 
 
 async def _known(session: Session, payment_ids: Sequence[str]) -> set[str]:

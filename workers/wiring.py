@@ -26,13 +26,17 @@ from models.queries.services import plan_of
 from models.servers import Server
 from models.vault import Vault
 from models.websites import site_user
+from workers.alarms import Alarms, pollers
 from workers.clients import Clients, CloudPanels, clients_of
+from workers.desk import Desk, Manners
 from workers.gates import AccountGates
+from workers.mails import Mails, PostOffice
 from workers.orphans import Listings, Orphans
 from workers.rechecks import Check, Rechecks
-from workers.relay import Relay
+from workers.relay import Relay, Sender
 from workers.settings import WorkerSettings
 from workers.stripe_watch import StripeWatch
+from workers.webhooks import OperatorHook
 from workflows.schedules import BackupSchedules
 
 ClientsOf = Callable[[WorkerSettings, Client, AccountGates], Clients]
@@ -46,6 +50,8 @@ class Wired:
     gates: AccountGates
     activities: list[Callable[..., Any]]
     relay: Relay
+    desk: Desk
+    alarms: Alarms
     stripe_watch: StripeWatch
     rechecks: Rechecks
     orphans: Orphans
@@ -82,19 +88,7 @@ def wire(
         store, effects, vault, panels, archives, schedules, probe
     )
     jobs = JobActivities(db)
-    relay = Relay(
-        db,
-        outside.mailer,
-        operator=(
-            settings.operator_email,
-            settings.operator_webhook_url,
-            settings.operator_webhook_secret.get_secret_value()
-            if settings.operator_webhook_secret
-            else None,
-        ),
-        public_url=settings.public_url,
-        domain=settings.platform_domain,
-    )
+    relay = Relay(db, _senders(settings, db, outside.mailer))
     watch = StripeWatch(
         db,
         client,
@@ -107,6 +101,8 @@ def wire(
         gates=gates,
         activities=_defined(orders, refunds, websites, dns, backups, jobs),
         relay=relay,
+        desk=Desk(db, _manners(settings)),
+        alarms=Alarms(db, pollers(client)),
         stripe_watch=watch,
         rechecks=Rechecks(db, _checks(db, panels, names, archives, schedules)),
         orphans=Orphans(
@@ -128,6 +124,38 @@ def _defined(*holders: object) -> list[Callable[..., Any]]:
         for name, member in vars(type(holder)).items()
         if hasattr(member, "__temporal_activity_definition")
     ]
+
+
+def _manners(settings: WorkerSettings) -> Manners:
+    every = settings.operator_digest_seconds
+    return Manners(
+        burst=settings.operator_burst,
+        window=settings.operator_window_seconds,
+        digest_every=every,
+        critical_every=min(every, Manners.critical_every),
+        quiet=settings.quiet_hours,
+    )
+
+
+def _senders(
+    settings: WorkerSettings, db: Database, mailer: PostOffice
+) -> dict[str, Sender]:
+    secret = settings.operator_webhook_secret
+    return {
+        "mail": Mails(
+            db,
+            mailer,
+            operator=settings.operator_email,
+            public_url=settings.public_url,
+            domain=settings.platform_domain,
+            bounce_domain=settings.mail_bounce_domain,
+        ),
+        "webhook": OperatorHook(
+            db,
+            url=settings.operator_webhook_url,
+            secret=secret.get_secret_value() if secret else None,
+        ),
+    }
 
 
 def _checks(

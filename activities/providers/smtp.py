@@ -1,5 +1,6 @@
 """Mail by SMTP."""
 
+import re
 from datetime import UTC, datetime
 from email.errors import MessageError
 from email.headerregistry import Address
@@ -12,6 +13,10 @@ from activities.errors import ProviderDown, ProviderRejected
 from activities.gate import Gate
 
 PROVIDER = "mail"
+
+
+class RecipientRefused(ProviderRejected):
+    """Their server does not know this recipient, or the address is none."""
 
 
 class Mailer:
@@ -41,17 +46,20 @@ class Mailer:
         text: str,
         html: str | None = None,
         message_id: str,
+        return_path: str | None = None,
     ) -> None:
         """Hand one message to the relay. `message_id` is `<local@domain>`.
 
-        Raises `ProviderDown` on 4xx and network errors, `ProviderRejected` on 5xx and
-        on an address that cannot be mailed.
+        `return_path`: who is told that it bounced; else the sender. Raises
+        `ProviderDown` on 4xx and network errors, `ProviderRejected` on 5xx,
+        `RecipientRefused` on 5xx to the recipient and on what is no address.
         """
         message = self._message(to, subject, text, html, message_id)
         await self._gate.enter()
         try:
             await aiosmtplib.send(
                 message,
+                sender=return_path,
                 hostname=self._host,
                 port=self._port,
                 username=self._username,
@@ -60,9 +68,14 @@ class Mailer:
                 timeout=self._timeout,
             )
         except aiosmtplib.SMTPRecipientsRefused as error:
-            raise _refusal(
-                error.recipients[0].code, error.recipients[0].message
-            ) from None
+            first = error.recipients[0]
+            if 500 <= first.code < 600:
+                raise RecipientRefused(
+                    PROVIDER,
+                    f"{first.code} {first.message}",
+                    code=_status_of(first.code, first.message),
+                ) from None
+            raise _refusal(first.code, first.message) from None
         except aiosmtplib.SMTPResponseException as error:
             raise _refusal(error.code, error.message) from None
         except aiosmtplib.SMTPNotSupported as error:
@@ -80,7 +93,7 @@ class Mailer:
             message["Subject"] = subject
             message["Message-ID"] = message_id
         except (ValueError, IndexError, MessageError):
-            raise ProviderRejected(
+            raise RecipientRefused(
                 PROVIDER, "the address or subject cannot be mailed", code="bad_address"
             ) from None
         message["Date"] = format_datetime(datetime.now(UTC))
@@ -96,3 +109,9 @@ def _refusal(code: int, text: str) -> ProviderDown | ProviderRejected:
         return ProviderRejected(PROVIDER, f"{code} {text}", code=f"smtp_{code}")
     word = f"smtp_{code}" if 400 <= code < 500 else "garbage"
     return ProviderDown(PROVIDER, f"{code} {text}", code=word)
+
+
+def _status_of(code: int, text: str) -> str:
+    """`550 5.1.1`: the reply code, with the enhanced one (RFC 3463) if it is there."""
+    enhanced = re.match(r"5\.\d{1,3}\.\d{1,3}\b", text.strip())
+    return f"{code} {enhanced.group()}" if enhanced else str(code)

@@ -20,6 +20,7 @@ from models.errors import Conflict, Denied, Invalid, WrongState
 from models.jobs import Decision, DecisionCode, Job, code_hash, seen_hash
 from models.orders import Order
 from models.queries import audit, decisions, jobs
+from models.queries.outbox import tell_customer
 from models.states import (
     OPEN_JOBS,
     Act,
@@ -237,6 +238,7 @@ async def _cancel(session: Session, job: Job, order: Order | None) -> None:
         return
     if order is not None and order.status == OrderStatus.AWAITING_PAYMENT:
         order.cancel()
+        await tell_customer(session, order, "order_cancelled")
     for line in await jobs.children(session, job.id):
         await decisions.cancel(session, line)
 

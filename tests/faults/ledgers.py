@@ -19,7 +19,7 @@ GOLDEN: Tally = Counter(
         ("hosting", "site.created"): 1,
         ("hosting", "file.deployed"): 1,
         ("powerdns", "record.put"): 1,
-        ("mail", "to the customer"): 1,
+        ("mail", "to the customer"): 2,  # we have your payment; your website is live
     }
 )
 
@@ -127,7 +127,7 @@ def delivered(shop: Shop, paid: Paid, order: dict[str, Any]) -> None:
     to_them = {
         mail["key"] for mail in ledger["mail"] if paid.email in mail["detail"]["to"]
     }
-    assert len(to_them) <= 1
+    assert len(to_them) <= 2
 
 
 def _of(effect: str, domain: str, effects: Sequence[dict[str, Any]]) -> int:

@@ -1,6 +1,7 @@
 """One Temporal and one set of simulators for all workflow tests."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 from temporalio.testing import WorkflowEnvironment
@@ -17,6 +18,7 @@ async def temporal() -> AsyncIterator[WorkflowEnvironment]:
     async with await WorkflowEnvironment.start_local(
         dev_server_existing_path=program(),
         dev_server_log_level="error",
+        dev_server_startup_timeout=timedelta(seconds=60),
         search_attributes=list(search.KEYS),
         dev_server_extra_args=dynamic_flags(),
     ) as environment:

@@ -30,7 +30,7 @@ async def test_a_paid_order_becomes_a_live_website(here: World) -> None:
     assert str(website.id) in page.text
     assert website.domain in page.text
     await here.until(
-        lambda: here.effects("mail"), lambda sent: len(sent) == 1, within=5
+        lambda: here.effects("mail"), lambda sent: len(sent) == 2, within=5
     )
     await golden(here, orders=1)
     await balanced(here)

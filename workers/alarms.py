@@ -1,0 +1,128 @@
+"""Holds the rules of alerting against the rows, every few seconds.
+
+Any number of processes may: one at a time does, and what it finds is unique.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from typing import Final
+
+import structlog
+from sqlalchemy import text
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from activities.errors import redacted
+from models.alert_rules import Rule
+from models.base import utc_now
+from models.database import Database
+from models.queries import alert_rules, alerts, conditions, trouble
+from models.queries.alerts import Finding
+from models.tenants import MIGRAHOSTING
+from workflows.queues import ALL
+
+_log = structlog.get_logger(__name__)
+_LOCK = text("select pg_try_advisory_xact_lock(7267353)")
+_CUSTOMERS: Final = "customer_told"
+_QUEUES: Final = "queue_without_worker"
+_ASK_QUEUES_EVERY = 15.0
+_ASK_WITHIN = timedelta(seconds=3)
+
+Pollers = Callable[[str], Awaitable[float | None]]
+
+
+class Alarms:
+    """`pollers`: seconds since a worker asked this queue; None if none ever did."""
+
+    def __init__(
+        self, db: Database, pollers: Pollers, *, queues: Sequence[str] = ALL
+    ) -> None:
+        self._db, self._pollers, self._queues = db, pollers, queues
+        self._asked_at = 0.0
+
+    async def round(self) -> None:
+        """Every rule, each by itself: one that fails holds up no other."""
+        async with self._db.platform() as session:
+            rules = await alert_rules.in_force(session)
+        for name, rule in rules.items():
+            try:
+                await self._evaluate(name, rule)
+            except Exception as error:  # noqa: BLE001 - logged; tried again next round
+                told = redacted(f"{type(error).__name__}: {error}")
+                _log.warning("rule_failed", rule=name, error=told)
+
+    async def _evaluate(self, name: str, rule: Rule) -> None:
+        if name == _CUSTOMERS:
+            await self._tell_customers(rule)
+            return
+        unasked = await self._unasked(rule) if name == _QUEUES else None
+        if name == _QUEUES and unasked is None:
+            return
+        async with self._db.platform() as session:
+            connection = await session.connection()
+            if not (await connection.execute(_LOCK)).scalar_one():
+                return
+            found: list[Finding] = []
+            if rule.enabled:
+                found = (
+                    unasked
+                    if unasked is not None
+                    else await conditions.found(session, rule)
+                )
+            await alerts.settle(session, name, found)
+            await session.commit()
+
+    async def _tell_customers(self, rule: Rule) -> None:
+        if not rule.enabled:
+            return
+        async with self._db.platform() as session:
+            before = utc_now() - timedelta(seconds=rule.seconds)
+            await trouble.tell_customers(session, waiting_since=before)
+            await session.commit()
+
+    async def _unasked(self, rule: Rule) -> list[Finding] | None:
+        """The queues without a worker; None: not to be asked now, or nobody knows."""
+        if time.monotonic() - self._asked_at < min(_ASK_QUEUES_EVERY, rule.seconds):
+            return None
+        self._asked_at = time.monotonic()
+        try:
+            asked = {name: await self._pollers(name) for name in self._queues}
+        except RPCError:
+            return None  # Temporal is away: a backlog of starts tells of that
+        return [
+            Finding(
+                tenant_id=MIGRAHOSTING,
+                subject_id=conditions.named(_QUEUES, name),
+                message=f"no worker has asked the queue {name} for"
+                f" {f'{ago:.0f} s' if ago is not None else 'minutes'}",
+                severity=rule.severity,
+            )
+            for name, ago in asked.items()
+            if ago is None or ago > rule.seconds
+        ]
+
+
+def pollers(client: Client) -> Pollers:
+    """Asks Temporal, which forgets a poller after five minutes."""
+
+    async def last_asked(queue: str) -> float | None:
+        described = await client.workflow_service.describe_task_queue(
+            DescribeTaskQueueRequest(
+                namespace=client.namespace,
+                task_queue=TaskQueue(name=queue),
+                task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
+            ),
+            timeout=_ASK_WITHIN,
+        )
+        now = utc_now()
+        seen = [
+            (now - each.last_access_time.ToDatetime(tzinfo=now.tzinfo)).total_seconds()
+            for each in described.pollers
+        ]
+        return min(seen, default=None)
+
+    return last_asked
