@@ -1,12 +1,16 @@
 """The mail channel of the relay: letters to customers and operators."""
 
-from typing import Protocol
+import asyncio
+from typing import Final, Protocol
 
 from models.database import Database
 from models.outbox import OutboxMessage
 from models.queries import letters
 from models.queries.outbox import OPERATOR
 from workers.letters import letter
+
+# The steps of orders need connections more than we do.
+_READING: Final = 2
 
 
 class PostOffice(Protocol):
@@ -38,6 +42,7 @@ class Mails:
         self._db, self._mailer, self._operator = db, mailer, operator
         self._public_url, self._domain = public_url.rstrip("/"), domain
         self._bounce_domain = bounce_domain
+        self._few = asyncio.Semaphore(_READING)
 
     async def open(self) -> bool:
         """Always."""
@@ -48,7 +53,7 @@ class Mails:
 
         Raises `ProviderError`, and what `workers.letters.letter` raises.
         """
-        async with self._db.platform() as session:
+        async with self._few, self._db.platform() as session:
             facts = await letters.facts_of(
                 session, message, public_url=self._public_url
             )

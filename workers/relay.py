@@ -35,6 +35,7 @@ SLOTS: Final = 16
 TRY_SECONDS: Final = 45.0
 LEASE: Final = timedelta(seconds=60)
 _LONGEST_REST = 86_400.0
+_SETTLING = 2
 GIVEN_UP: Final = "message_given_up"
 
 
@@ -67,6 +68,8 @@ class Relay:
 
     def __init__(self, db: Database, senders: Mapping[str, Sender]) -> None:
         self._db, self._senders = db, senders
+        # The steps of orders need connections more than we do.
+        self._few = asyncio.Semaphore(_SETTLING)
         self._trying: dict[str, dict[asyncio.Task[None], str]] = {
             channel: {} for channel in senders
         }
@@ -109,7 +112,7 @@ class Relay:
                 _log.warning("try_unsettled", id=str(message.id), error=str(type(lost)))
 
     async def _settle_sent(self, message: OutboxMessage, note: str | None) -> None:
-        async with self._db.platform() as session:
+        async with self._few, self._db.platform() as session:
             await outbox.settle(
                 session,
                 message,
@@ -128,7 +131,7 @@ class Relay:
         if hopeless and await sender.failed_for_good(message, error):
             plan = _Plan(OutboxStatus.QUEUED, wait=SCHEDULE[2])
         next_at = utc_now() + timedelta(seconds=plan.wait)
-        async with self._db.platform() as session:
+        async with self._few, self._db.platform() as session:
             if isinstance(error, RecipientRefused):
                 await bounces.bounced(session, message.id, code=error.code, words=told)
             elif await outbox.settle(
