@@ -5,22 +5,34 @@ session works for is set at the begin of each transaction and ends with it, so n
 leaks through the pool: a session that names nobody sees nothing.
 """
 
-from collections.abc import AsyncIterator
+import select
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, event, text
+import psycopg
+from psycopg.pq import TransactionStatus
+from sqlalchemy import Connection, event
+from sqlalchemy.exc import InvalidatePoolError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlmodel import Session as SyncSession
 from sqlmodel.ext.asyncio.session import AsyncSession as Session
 
 __all__ = ["Database", "Session"]
 
-_SCOPE = text(
-    "select set_config('mpanel.tenant', :tenant, true),"
-    " set_config('mpanel.scope', :scope, true)"
+# One round trip begins the transaction and says whom it works for.
+_BEGIN: Final = (
+    "begin; select set_config('mpanel.tenant', '{tenant}', true),"
+    " set_config('mpanel.scope', '{scope}', true)"
 )
+# A peer that vanished without a word is noticed by the kernel, not by a query.
+_KEPT_ALIVE: Final = {
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
 
 
 class _ScopedSession(SyncSession):
@@ -28,20 +40,54 @@ class _ScopedSession(SyncSession):
 
 
 @event.listens_for(_ScopedSession, "after_begin")
-def _name_the_tenant(
-    session: SyncSession, _transaction: Any, connection: Connection
-) -> None:
-    connection.execute(
-        _SCOPE,
-        {
-            "tenant": session.info.get("tenant", ""),
-            "scope": session.info.get("scope", ""),
-        },
+def _after_begin(session: SyncSession, _: Any, connection: Connection) -> None:
+    _begin(connection, session.info)
+
+
+def _begin(connection: Connection, info: Mapping[Any, Any]) -> None:
+    """Begins the driver's transaction for whom `info` names; a savepoint is in one."""
+    raw: Any = connection.connection.dbapi_connection
+    if raw.driver_connection.info.transaction_status is not TransactionStatus.IDLE:
+        return
+    tenant = info.get("tenant")
+    statement = _BEGIN.format(
+        tenant=UUID(tenant) if tenant else "",
+        scope="platform" if info.get("scope") == "platform" else "",
     )
+    try:
+        raw.run_async(lambda driver: driver.execute(statement, prepare=False))
+    except psycopg.Error as error:
+        connection.invalidate(error)
+        raise OperationalError(
+            "begin", None, error, connection_invalidated=True
+        ) from error
+
+
+def _begin_nothing_by_itself(connection: Any, _record: Any) -> None:
+    """The driver would spend a round trip on its own `begin`."""
+    connection.autocommit = True
+
+
+def _must_be_alive(connection: Any, _record: Any, _proxy: Any) -> None:
+    """A server that restarted has closed the socket: no question is needed to see it.
+
+    An idle connection has nothing to say, so whatever can be read there is its end.
+    """
+    try:
+        socket = connection.driver_connection.fileno()
+    except psycopg.Error as closed:
+        raise InvalidatePoolError from closed
+    watch = select.poll()
+    watch.register(socket, select.POLLIN)
+    if watch.poll(0):
+        raise InvalidatePoolError
 
 
 class Database:
-    """One pool of connections; sessions are short and made per piece of work."""
+    """One pool of connections; sessions are short and made per piece of work.
+
+    Only its sessions begin transactions: a connection of the engine's own has none.
+    """
 
     def __init__(self, url: str, *, pool_size: int = 10, max_overflow: int = 10):
         self.url = url.replace("postgresql://", "postgresql+psycopg://", 1)
@@ -49,12 +95,13 @@ class Database:
             self.url,
             pool_size=pool_size,
             max_overflow=max_overflow,
-            pool_pre_ping=True,
             # Values of a failing statement stay out of errors and logs.
             hide_parameters=True,
             pool_timeout=10,
-            connect_args={"connect_timeout": 5},
+            connect_args={"connect_timeout": 5, **_KEPT_ALIVE},
         )
+        event.listen(self.engine.sync_engine, "connect", _begin_nothing_by_itself)
+        event.listen(self.engine.sync_engine, "checkout", _must_be_alive)
 
     @asynccontextmanager
     async def _session(self, info: dict[str, str]) -> AsyncIterator[Session]:
@@ -87,10 +134,11 @@ class Database:
 
         For a tenant, or None: the platform. The caller commits the connection.
         """
-        scope = {"scope": "platform"}
-        info = scope if tenant_id is None else {"tenant": str(tenant_id)}
+        platform = {"scope": "platform"}
+        info = platform if tenant_id is None else {"tenant": str(tenant_id)}
         async with self.engine.connect() as connection:
-            await connection.execute(_SCOPE, {"tenant": "", "scope": "", **info})
+            await connection.begin()
+            await connection.run_sync(_begin, info)
             session = Session(
                 connection,
                 expire_on_commit=False,

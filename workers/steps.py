@@ -118,8 +118,7 @@ class _Around(ActivityInboundInterceptor):
             )
             if ending.asked_for_now and verdict.delay is not None:
                 verdict = replace(verdict, delay=_AT_ONCE)
-            # The next try, on whichever worker, goes on with this account.
-            activity.heartbeat(account.tries, verdict.spent, verdict.odd)
+            _remember(account, verdict.spent, verdict.odd)
             self._note_failure(call, account, verdict)
             raise verdict.error() from None
         finally:
@@ -146,11 +145,16 @@ class _Around(ActivityInboundInterceptor):
 
 
 def _account_so_far() -> Account:
-    details = activity.info().heartbeat_details
-    if len(details) == 3:
-        tries, spent, odd = details
-        return Account(tries=int(tries) + 1, spent=float(spent), odd=int(odd))
-    return Account(tries=activity.info().attempt)
+    """Tries whose worker died before their first beat left nothing but their number.
+
+    Temporal's own count begins anew when somebody resets the step.
+    """
+    now, details = activity.info().attempt, activity.info().heartbeat_details
+    if len(details) != 4:
+        return Account(tries=now)
+    tries, spent, odd, attempt = details
+    missed = max(now - int(attempt), 1)
+    return Account(tries=int(tries) + missed, spent=float(spent), odd=int(odd))
 
 
 class _Ending:
@@ -183,9 +187,16 @@ class _Ending:
 
 
 async def _beat(account: Account) -> None:
-    """A try that ends without an answer has used up the time it took."""
+    """A try that ends without an answer has used up the time it took.
+
+    A step that is done within the first beat costs Temporal no call but its end.
+    """
     began = time.monotonic()
     while True:
-        elapsed = time.monotonic() - began
-        activity.heartbeat(account.tries, account.spent + elapsed, account.odd)
         await asyncio.sleep(_BEAT)
+        _remember(account, account.spent + time.monotonic() - began, account.odd)
+
+
+def _remember(account: Account, spent: float, odd: int) -> None:
+    """What the next try, on whichever worker, goes on with."""
+    activity.heartbeat(account.tries, spent, odd, activity.info().attempt)
