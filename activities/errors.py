@@ -11,25 +11,10 @@ Messages are redacted before they leave this module: they end in workflow histor
 rows and mails.
 """
 
-import re
 from typing import ClassVar
 
+from models.redaction import redacted as redacted  # noqa: PLC0414 - told here, too
 from models.states import ErrorClass, Reason
-
-_SECRETS = re.compile(
-    r"(?i)(sk_(?:test|live)_|rk_(?:test|live)_|whsec_|bearer\s+|basic\s+"
-    r"|(?:password|passwd|secret|token|api[-_]?key|authorization)[\"']?\s*[=:]\s*[\"']?)"
-    r"[^\s\"'&,;]+"
-)
-_EMAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+")
-_LONGEST = 500
-
-
-def redacted(text: str) -> str:
-    """The text without credentials and e-mail addresses, at most 500 characters."""
-    text = _EMAIL.sub("<e-mail>", _SECRETS.sub(r"\1***", text))
-    text = " ".join(text.split())
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "\u2026"
 
 
 class ProviderError(Exception):

@@ -29,9 +29,16 @@ def _serve(host: str, port: int) -> None:
 
     settings = ApiSettings.from_environment()
 
+    from models.logs import LogSettings, configure
+
+    configure(LogSettings.from_environment())
+
     import uvicorn
 
     from api.app import create_app
+    from workflows.engine.runtime import use_our_logs
+
+    use_our_logs()
 
     server = uvicorn.Server(
         uvicorn.Config(
@@ -41,6 +48,7 @@ def _serve(host: str, port: int) -> None:
             loop="uvloop",
             http="httptools",
             access_log=False,
+            log_config=None,
             server_header=False,
             timeout_graceful_shutdown=8,
         )

@@ -18,6 +18,7 @@ from api.services.auth import Desk
 from api.settings import ApiSettings
 from models.database import Database, Session
 from models.errors import Denied, SessionLimited, Unauthenticated
+from models.logs import about
 from models.queries import sessions
 from models.users import Role
 from models.vault import Vault
@@ -106,6 +107,7 @@ async def logged_in(
         user = await sessions.signed_in(session, claims.user_id, claims.session_id)
     if user is None:
         raise Unauthenticated("the token is not valid, or not any more")
+    about(tenant_id=user.tenant_id, caller=f"user:{user.id}")
     roles = frozenset(Role(role) for role in user.roles if role in list(Role))
     return Actor(
         "user",

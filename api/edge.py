@@ -1,6 +1,7 @@
-"""Around every request: its id, a limit to its body, and a net below it all."""
+"""Around every request: its id, its line in the log, a limit to its body, and a net."""
 
-from traceback import extract_tb
+import re
+import time
 from typing import Final
 from uuid import uuid4
 
@@ -8,12 +9,16 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from structlog.contextvars import bound_contextvars
+from structlog.contextvars import bind_contextvars, unbind_contextvars
 
 from api.errors import answer, unexpected
 from api.surfaces import Failure
+from models.logs import where
 
 _log = structlog.get_logger(__name__)
+
+UNKNOWN: Final = "unknown"
+_SANE: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 BODY_LIMIT: Final = 256 * 1024
 TOO_LARGE: Final = Failure(
@@ -22,7 +27,7 @@ TOO_LARGE: Final = Failure(
 
 
 class Edge:
-    """Gives the request its id, and answers what nobody else has caught."""
+    """Gives the request its id, logs how it went, answers what nobody has caught."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -31,33 +36,64 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = uuid4().hex
-        begun = False
+        request_id = _request_id(scope)
+        began, status, size = time.perf_counter(), 0, 0
 
-        async def named(message: Message) -> None:
-            nonlocal begun
+        async def told(message: Message) -> None:
+            nonlocal status, size
             if message["type"] == "http.response.start":
-                begun = True
+                status = message["status"]
                 MutableHeaders(scope=message)["X-Request-Id"] = request_id
+            else:
+                size += len(message.get("body", b""))
             await send(message)
 
+        bind_contextvars(request_id=request_id)
         try:
-            with bound_contextvars(request_id=request_id):
-                await self._app(scope, receive, named)
+            await self._app(scope, receive, told)
         except Exception as error:
-            # Neither arguments nor the message: they may hold what was sent.
-            _log.error(
-                "unexpected_error",
-                request_id=request_id,
-                method=scope["method"],
-                route=getattr(scope.get("route"), "path", ""),
-                error=type(error).__name__,
-                where=_where(error),
-            )
-            if begun:
+            _unexpected(scope, error, request_id)
+            if status:
                 raise
             response = answer(unexpected(request_id), scope["path"])
-            await response(scope, receive, named)
+            await response(scope, receive, told)
+        finally:
+            _log.info(
+                "request",
+                method=scope["method"],
+                route=route_of(scope),
+                status=status,
+                ms=round((time.perf_counter() - began) * 1000, 2),
+                bytes=size,
+            )
+            unbind_contextvars("request_id", "tenant_id", "caller")
+
+
+def route_of(scope: Scope) -> str:
+    """The template, like /api/jobs/{id}; never what was put in its place."""
+    context = scope.get("fastapi", {}).get("effective_route_context")
+    found = context if context is not None else scope.get("route")
+    return getattr(found, "path", None) or UNKNOWN
+
+
+def _request_id(scope: Scope) -> str:
+    """The caller's, if it is one that may stand in a log; else a new one."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _SANE.fullmatch(value):
+            return str(value, "ascii")
+    return uuid4().hex
+
+
+def _unexpected(scope: Scope, error: Exception, request_id: str) -> None:
+    """Neither arguments nor the message: they may hold what was sent."""
+    _log.error(
+        "unexpected_error",
+        request_id=request_id,
+        method=scope["method"],
+        route=route_of(scope),
+        error=type(error).__name__,
+        where=where(error),
+    )
 
 
 class BodyLimit:
@@ -89,13 +125,3 @@ def _counted(receive: Receive) -> Receive:
         return message
 
     return counted
-
-
-def _where(error: BaseException) -> list[str]:
-    """`file:line function` of our own frames and the last one, innermost last."""
-    frames = [
-        f"{frame.filename}:{frame.lineno} {frame.name}"
-        for frame in extract_tb(error.__traceback__)
-    ]
-    own = [one for one in frames[:-1] if "site-packages" not in one]
-    return own + frames[-1:]

@@ -18,8 +18,9 @@ from temporalio.worker import (
     Interceptor,
 )
 
-from activities.calls import StepCall
+from activities.calls import JobRef, StepCall
 from models.base import utc_now
+from models.logs import about
 from models.states import Reason, StepStatus
 from workers.progress import ProgressWriter, StepLine
 from workers.trouble import LONGEST, NOT_YET, Account, Verdict, judge, worn_out
@@ -91,6 +92,7 @@ class _Around(ActivityInboundInterceptor):
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
         call = input.args[0] if input.args else None
+        _log_about(call)
         if not isinstance(call, StepCall):
             return await self.next.execute_activity(input)
         account = _account_so_far()
@@ -142,6 +144,15 @@ class _Around(ActivityInboundInterceptor):
             next_retry_at=utc_now() + timedelta(seconds=verdict.delay),
             **told,
         )
+
+
+def _log_about(call: object) -> None:
+    """Each activity has a task of its own, and what it logs is about its job."""
+    ref = getattr(call, "ref", call)
+    if isinstance(ref, StepCall | JobRef):
+        about(tenant_id=ref.tenant_id, job_id=ref.job_id)
+    info = activity.info()
+    about(workflow_id=info.workflow_id, step=getattr(call, "step", info.activity_type))
 
 
 def _account_so_far() -> Account:

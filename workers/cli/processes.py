@@ -46,9 +46,16 @@ def worker(
 
     settings = WorkerSettings.from_environment()
 
+    from models.logs import LogSettings, configure
+
+    configure(LogSettings.from_environment())
+
     import uvloop
 
     from workers.run import main
+    from workflows.engine.runtime import use_our_logs
+
+    use_our_logs()
 
     uvloop.run(main(settings, tuple(queues or ())))
 

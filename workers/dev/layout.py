@@ -182,6 +182,8 @@ class Layout:
             "MPANEL_PUBLIC_URL": self.api_url,
             "TEMPORAL_ADDRESS": f"127.0.0.1:{self.ports['temporal']}",
             "TEMPORAL_NAMESPACE": temporal.NAMESPACE,
+            # People read these logs.
+            "MPANEL_LOG_FORMAT": "text",
             # Nobody's own profile decides where this stack connects.
             "TEMPORAL_CONFIG_FILE": os.devnull,
         }

@@ -1,0 +1,70 @@
+"""Nothing secret in a log, history, row or mail: known by its name or its look."""
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, Final
+
+HIDDEN: Final = "***"
+
+_SECRETS = re.compile(
+    r"(?i)(sk_(?:test|live)_|rk_(?:test|live)_|whsec_|\b[mp]k_|bearer\s+|basic\s+"
+    r"|(?:password|passwd|secret|token|api[-_]?key|authorization)[\"']?\s*[=:]\s*[\"']?"
+    r"(?:bearer\s+|basic\s+)?)[^\s\"'&,;]+"
+)
+_SIGNED = re.compile(r"\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*")
+_USER_AT = re.compile(r"(?<=://)[^/\s@]+(?=@)")
+_PRIVATE_KEY = re.compile(
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
+    re.DOTALL,
+)
+_EMAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+")
+# Most texts hold none of these, and need no closer look.
+_SUSPECT = re.compile(
+    r"(?i)[srmp]k_|whsec_|bearer|basic|passw|secret|token|api[-_]?key|authoriz|@|eyj"
+    r"|-----begin"
+)
+_NAMES = re.compile(
+    r"(?i)passw|passphrase|secret|token|authorization|api[-_]?key|cookie|credential"
+    r"|private|signature|totp|(?:^|_)(?:code|codes|otp|pin)$"
+)
+_LONGEST: Final = 500
+_DEEPEST: Final = 6
+
+
+def masked(text: str) -> str:
+    """The text without credentials and e-mail addresses."""
+    if not _SUSPECT.search(text):
+        return text
+    text = _PRIVATE_KEY.sub("<private key>", text)
+    text = _SIGNED.sub("<token>", _USER_AT.sub(HIDDEN, text))
+    return _EMAIL.sub("<e-mail>", _SECRETS.sub(rf"\1{HIDDEN}", text))
+
+
+def redacted(text: str) -> str:
+    """The same on one line, at most 500 characters."""
+    text = " ".join(masked(text).split())
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "\u2026"
+
+
+def cleaned(name: str, value: Any, *, depth: int = 0) -> Any:
+    """The value as it may be logged under this name; what it is made of, too."""
+    if value is None or isinstance(value, bool | int | float):
+        return HIDDEN if value is not None and names_a_secret(name) else value
+    if names_a_secret(name) or depth > _DEEPEST:
+        return HIDDEN
+    if isinstance(value, str):
+        return masked(value)
+    if isinstance(value, Mapping):
+        return {
+            key: cleaned(str(key), each, depth=depth + 1) for key, each in value.items()
+        }
+    if isinstance(value, list | tuple | set | frozenset):
+        return [cleaned(name, each, depth=depth + 1) for each in value]
+    return masked(str(value))
+
+
+@lru_cache(maxsize=1024)
+def names_a_secret(name: str) -> bool:
+    """Whether a field of this name is never shown, whatever it holds."""
+    return _NAMES.search(name) is not None

@@ -1,0 +1,131 @@
+"""Every line is JSON, knows what it is about, and holds no secret."""
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from models.logs import about
+from models.redaction import masked, redacted
+from tests.logged import Lines, logged
+
+CANARY = "hunter2hunter2hunter2"
+JWT = f"eyJhbGciOiJIUzI1NiJ9.{CANARY}.{CANARY}"
+PEM = "-----{} OPENSSH PRIVATE KEY-----".format
+KEY = f"{PEM('BEGIN')}\n{CANARY}\n{PEM('END')}"
+
+
+@pytest.fixture
+def lines() -> Iterator[Lines]:
+    with logged() as found:
+        yield found
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "password",
+        "new_password",
+        "client_secret",
+        "refresh_token",
+        "Authorization",
+        "api_key",
+        "X-API-Key",
+        "code",
+        "one_time_code",
+        "recovery_codes",
+        "set-cookie",
+        "private_key",
+        "totp",
+        "webhook_signature",
+    ],
+)
+def test_a_field_with_the_name_of_a_secret_is_hidden(lines: Lines, name: str) -> None:
+    log = structlog.get_logger()
+    log.info("asked", **{name: CANARY})
+    log.info("asked", body={"deep": [{name: CANARY}]})
+    log.info("asked", **{name: [CANARY]})
+    assert CANARY not in lines.text
+    assert len(lines.all) == 3
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        f"Bearer {CANARY}",
+        f"Authorization: Basic {CANARY}",
+        f"sk_live_{CANARY}",
+        f"whsec_{CANARY}",
+        f"mk_{CANARY}",
+        f"password={CANARY}",
+        f'{{"api_key": "{CANARY}"}}',
+        f"postgresql://app:{CANARY}@db/mpanel",
+        JWT,
+        KEY,
+        f"{CANARY}@example.com",
+    ],
+)
+def test_a_value_that_looks_like_a_secret_is_masked(lines: Lines, value: str) -> None:
+    log = structlog.get_logger()
+    log.info("told", detail=value)
+    log.info("told", detail={"args": (value,)})
+    log.info(f"told {value}")
+    logging.getLogger("some.library").warning("told %s", value)
+    try:
+        raise ValueError(value)
+    except ValueError:
+        log.exception("failed")
+        logging.getLogger("some.library").exception("failed")
+    assert CANARY not in lines.text
+    assert len(lines.all) == 6
+
+
+def test_what_is_no_secret_stays_as_it_is(lines: Lines) -> None:
+    structlog.get_logger().info(
+        "told", many=3, done=True, ratio=0.5, nobody=None, detail="the disk is full"
+    )
+    (line,) = lines.all
+    assert {name: line[name] for name in ("many", "done", "ratio", "nobody")} == {
+        "many": 3,
+        "done": True,
+        "ratio": 0.5,
+        "nobody": None,
+    }
+    assert line["detail"] == "the disk is full"
+
+
+def test_a_line_break_in_a_value_makes_no_second_line(lines: Lines) -> None:
+    structlog.get_logger().info("told", detail='a\n{"event": "forged"}')
+    assert [line["event"] for line in lines.all] == ["told"]
+
+
+def test_libraries_log_the_same_way_and_only_what_matters(lines: Lines) -> None:
+    about(job_id="j-1")
+    logging.getLogger("temporalio.activity").info("Completing")
+    logging.getLogger("uvicorn.error").info("Started")
+    logging.getLogger("httpx").info("GET https://api.example.com/v1/customers/7")
+    logging.getLogger("py.warnings").warning("old")
+
+    told = [(line["logger"], line["level"], line["job_id"]) for line in lines.all]
+    assert told == [
+        ("temporalio.activity", "info", "j-1"),
+        ("uvicorn.error", "info", "j-1"),
+        ("py.warnings", "warning", "j-1"),
+    ]
+
+
+def test_an_error_tells_where_it_was_raised(lines: Lines) -> None:
+    try:
+        raise ValueError("odd")
+    except ValueError:
+        structlog.get_logger().exception("failed")
+    (line,) = lines.all
+    assert line["error"] == "ValueError: odd"
+    assert "test_logs.py" in line["where"][-1]
+
+
+def test_redacted_is_one_short_line() -> None:
+    assert redacted("a\n b") == "a b"
+    assert len(redacted("x" * 1000)) == 500
+    assert masked("x" * 1000) == "x" * 1000
