@@ -49,6 +49,8 @@ def _serve(host: str, port: int) -> None:
             http="httptools",
             access_log=False,
             log_config=None,
+            # Which proxies tell the truth about addresses is a setting of the app's.
+            proxy_headers=False,
             server_header=False,
             timeout_graceful_shutdown=8,
         )

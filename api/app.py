@@ -4,14 +4,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from temporalio.client import Client
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from api import errors
 from api.auth.tokens import Signer
-from api.deps import Parts
+from api.deps import Parts, enter
 from api.edge import BodyLimit, Edge
 from api.mpanel import (
     alert_rules,
@@ -40,11 +41,11 @@ from api.settings import ApiSettings
 from api.webhooks import orders as order_webhook
 from api.webhooks import stripe as stripe_webhook
 from models.database import Database
+from models.direct import Direct
 from models.vault import Vault
 from workflows.engine.plugin import engine_plugin
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
-    health.router,
     status.router,
     dashboard.router,
     auth.router,
@@ -78,10 +79,12 @@ def create_app(settings: ApiSettings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         db = Database(settings.database_url.get_secret_value())
+        direct = Direct(settings.database_url.get_secret_value())
         refusals = Refusals(db)
         app.state.parts = Parts(
             settings=settings,
             db=db,
+            direct=direct,
             vault=Vault.parse(settings.encryption_keys.get_secret_value()),
             temporal=await Client.connect(
                 **address, lazy=True, plugins=[engine_plugin()]
@@ -94,6 +97,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
         finally:
             await starting.settled()
             await refusals.close()
+            await direct.close()
             await db.close()
 
     # The documentation asks no foreign server for its scripts.
@@ -107,8 +111,13 @@ def create_app(settings: ApiSettings) -> FastAPI:
     errors.install(app)
     app.add_middleware(BodyLimit)
     app.add_middleware(Edge)
+    # Outermost: whatever counts addresses sees the caller's, or the proxy's own.
+    app.add_middleware(
+        ProxyHeadersMiddleware, trusted_hosts=settings.trusted_proxies or []
+    )
+    app.include_router(health.router, prefix="/api")
     for router in ROUTERS:
-        app.include_router(router, prefix="/api")
+        app.include_router(router, prefix="/api", dependencies=[Depends(enter)])
     return app
 
 

@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -13,13 +14,16 @@ from api import idempotency
 from api.auth.actor import Actor
 from api.auth.origin import Origin
 from api.auth.tokens import Signer
+from api.limits import OF_ADDRESSES, Quota, kind_of
 from api.refusals import Refusals
 from api.services.auth import Desk
 from api.settings import ApiSettings
 from models.database import Database, Session
+from models.direct import Direct
 from models.errors import Denied, SessionLimited, Unauthenticated
 from models.logs import about
-from models.queries import sessions
+from models.queries import entries
+from models.queries.entries import Call, Entered
 from models.users import Role
 from models.vault import Vault
 
@@ -30,6 +34,7 @@ class Parts:
 
     settings: ApiSettings
     db: Database
+    direct: Direct
     vault: Vault
     temporal: Client
     signer: Signer
@@ -92,21 +97,41 @@ async def _platform_rows(parts: InProcess) -> AsyncIterator[Session]:
 # For calls that nobody has logged in for: login itself, signed webhooks.
 PlatformRows = Annotated[Session, Depends(_platform_rows, scope="function")]
 
-_bearer = HTTPBearer(auto_error=False, description="The `token` of a login.")
+Bearer = Annotated[
+    HTTPAuthorizationCredentials | None,
+    Depends(HTTPBearer(auto_error=False, description="The `token` of a login.")),
+]
+
+
+async def enter(
+    request: Request, parts: InProcess, origin: CalledFrom, bearer: Bearer
+) -> Entered:
+    """Asked once for every call, before all else: is it one too many, and whose is it?
+
+    Raises `TooMany`.
+    """
+    kind = kind_of(request.scope)
+    call = Call(kind, origin.address, origin.network)
+    if bearer is not None and kind not in OF_ADDRESSES:
+        with suppress(Unauthenticated):
+            claims = parts.signer.read(bearer.credentials)
+            call = replace(call, user_id=claims.user_id, session_id=claims.session_id)
+    entered = await entries.enter(parts.direct, call)
+    Quota(kind, parts.settings.calls_a_minute(kind), entered).spend(request.scope)
+    return entered
 
 
 async def logged_in(
     parts: InProcess,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    entered: Annotated[Entered, Depends(enter)],
+    bearer: Bearer,
 ) -> Actor:
     """Whoever the bearer token names, with the roles of this moment."""
-    if credentials is None:
+    if bearer is None:
         raise Unauthenticated("send `Authorization: Bearer <token>`")
-    claims = parts.signer.read(credentials.credentials)
-    async with parts.db.platform() as session:
-        user = await sessions.signed_in(session, claims.user_id, claims.session_id)
-    if user is None:
+    if entered.user is None:
         raise Unauthenticated("the token is not valid, or not any more")
+    user = entered.user
     about(tenant_id=user.tenant_id, caller=f"user:{user.id}")
     roles = frozenset(Role(role) for role in user.roles if role in list(Role))
     return Actor(
@@ -115,7 +140,7 @@ async def logged_in(
         user.tenant_id,
         roles,
         user.email,
-        claims.session_id,
+        user.session_id,
         user.second_factor_at,
         parts.settings.second_factor.of(roles),
     )

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars, unbind_contextvars
 
+from api import limits
 from api.errors import answer, unexpected
 from api.surfaces import Failure
 from models.logs import where
@@ -43,7 +44,9 @@ class Edge:
             nonlocal status, size
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-Id"] = request_id
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-Id"] = request_id
+                limits.tell(scope, headers)
             else:
                 size += len(message.get("body", b""))
             await send(message)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
+import psycopg
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -49,7 +50,12 @@ _CODES: Final = {
 _BEARER: Final = {"WWW-Authenticate": "Bearer"}
 
 
-_AWAY: Final = (OperationalError, InterfaceError, PoolExhausted)
+_AWAY: Final = (
+    OperationalError,
+    InterfaceError,
+    PoolExhausted,
+    psycopg.OperationalError,
+)
 
 
 def install(app: FastAPI) -> None:

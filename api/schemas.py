@@ -81,7 +81,7 @@ _MEANINGS: Mapping[int, str] = {
     500: "Our fault; `details.requestId` finds it in the logs.",
     503: "The database is away for the moment; try again.",
 }
-_ALWAYS = (422, 500, 503)
+_ALWAYS = (422, 429, 500, 503)
 
 
 def failures(*statuses: int) -> dict[int | str, dict[str, Any]]:

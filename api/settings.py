@@ -4,6 +4,7 @@ from pydantic import Field, SecretStr
 from temporalio.envconfig import ClientConfig, ClientConnectConfig
 
 from api.auth.demand import Demand
+from api.limits import Kind
 from models.settings import Settings, SettingsRefused
 
 
@@ -35,6 +36,38 @@ class ApiSettings(Settings):
         description="of whom an authenticator app is demanded: operators (and above),"
         " or off",
     )
+
+    rate_limit: int = Field(
+        default=100,
+        ge=1,
+        description="calls a minute of one user, or of an address without a login",
+    )
+    rate_limit_login: int = Field(
+        default=20, ge=1, description="logins a minute from one address"
+    )
+    rate_limit_poll: int = Field(
+        default=600, ge=1, description="looks at jobs and orders a minute of one user"
+    )
+    rate_limit_webhook: int = Field(
+        default=6000,
+        ge=1,
+        description="signed webhooks a minute from one address; one too many is told"
+        " when to come again, and its order is not lost as long as it does",
+    )
+    trusted_proxies: str = Field(
+        default="",
+        description="addresses or networks, separated by commas, of proxies whose"
+        " X-Forwarded-For is believed",
+    )
+
+    def calls_a_minute(self, kind: Kind) -> int:
+        """How many of this kind one caller may make."""
+        return {
+            Kind.DEFAULT: self.rate_limit,
+            Kind.LOGIN: self.rate_limit_login,
+            Kind.POLL: self.rate_limit_poll,
+            Kind.WEBHOOK: self.rate_limit_webhook,
+        }[kind]
 
     @property
     def temporal(self) -> ClientConnectConfig:

@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from pydantic import Field, StringConstraints
 
 from api.deps import AnySession, CalledFrom, LoginDesk, PlatformRows, Tokens
+from api.limits import Kind, counted_as
 from api.schemas import CamelModel, failures
 from api.services import auth
 from api.services.auth import Credentials
@@ -62,6 +63,7 @@ class MeOut(UserOut):
 
 
 @router.post("/login", responses=failures(400, 401, 413, 429))
+@counted_as(Kind.LOGIN)
 async def log_in(
     body: LoginIn, origin: CalledFrom, rows: PlatformRows, desk: LoginDesk
 ) -> LoginOut:

@@ -10,6 +10,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from api.deps import Reader, Rows
+from api.limits import Kind, counted_as
 from api.schemas import ABOUT_ONE, SIGNED_IN, CamelModel, Id, Page, Paging, Timestamp
 from models.jobs import Job
 from models.queries import jobs
@@ -128,12 +129,14 @@ async def list_tasks(query: JobQuery, actor: Reader, rows: Rows) -> Page[JobOut]
 
 
 @router.get("/jobs/{id}", responses=ABOUT_ONE)
+@counted_as(Kind.POLL)
 async def get_job(job_id: Id, _: Reader, rows: Rows) -> JobOut:
     """One job."""
     return JobOut.of(await jobs.get(rows, job_id))
 
 
 @router.get("/jobs/{id}/steps", responses=ABOUT_ONE)
+@counted_as(Kind.POLL)
 async def list_steps(job_id: Id, _: Reader, rows: Rows) -> Page[StepOut]:
     """The job's timeline, oldest first."""
     await jobs.get(rows, job_id)

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic import AfterValidator, Field
 
 from api.deps import Reader, Rows
+from api.limits import Kind, counted_as
 from api.mpanel.jobs import JobOut
 from api.schemas import (
     ABOUT_ONE,
@@ -254,6 +255,7 @@ async def list_orders(
 
 
 @router.get("/{id}", responses=ABOUT_ONE)
+@counted_as(Kind.POLL)
 async def get_order(order_id: Id, _: Reader, rows: Rows) -> OrderOut:
     """One order: its lines, what paid for it, what was refunded, its jobs."""
     return OrderOut.of(await order_views.get(rows, order_id))

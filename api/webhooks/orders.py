@@ -8,6 +8,7 @@ from fastapi import APIRouter, Header, Request
 from api.auth import signatures
 from api.bodies import Text, parsed
 from api.deps import CalledFrom, InProcess, PlatformRows, Temporal
+from api.limits import Kind, counted_as
 from api.schemas import CamelModel, failures
 from api.services import orders
 from models.base import utc_now
@@ -108,6 +109,7 @@ _EXAMPLE = {
         }
     },
 )
+@counted_as(Kind.WEBHOOK)
 async def order_created(
     request: Request,
     session: PlatformRows,

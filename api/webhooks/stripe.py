@@ -6,6 +6,7 @@ from pydantic import Field
 from api.auth import signatures
 from api.bodies import Text, parsed
 from api.deps import CalledFrom, InProcess, PlatformRows
+from api.limits import Kind, counted_as
 from api.schemas import CamelModel, failures
 from api.services import payments
 
@@ -33,6 +34,7 @@ class EventIn(CamelModel):
     response_class=Response,
     responses=failures(400, 401, 413),
 )
+@counted_as(Kind.WEBHOOK)
 async def stripe_event(
     request: Request, session: PlatformRows, parts: InProcess, origin: CalledFrom
 ) -> Response:

@@ -4,7 +4,6 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Row
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, delete, select, text, update
 
@@ -16,28 +15,10 @@ from models.sessions import KnownAddress, LoginSession, RefreshToken
 # An address that a user has not come from for this long is a stranger's again.
 KNOWN_FOR: Final = timedelta(days=30)
 
-# Asked at every request: what the user may do now, and whether the login still lives.
-_SIGNED_IN = text(
-    "select u.id, u.tenant_id, u.email, u.name, u.roles, s.second_factor_at"
-    " from sessions s join users u on u.id = s.user_id"
-    " where s.id = :session and s.user_id = :user and s.expires_at > now()"
-    " and u.disabled_at is null"
-)
 _KNOWN = text(
     "select true from known_addresses k join users u on u.id = k.user_id"
     " where u.email = :email and k.address = :address and k.seen_at > :since"
 )
-
-
-async def signed_in(
-    session: Session, user_id: UUID, session_id: UUID
-) -> Row[tuple[object, ...]] | None:
-    """(id, tenant_id, email, name, roles, second_factor_at); None if disabled or
-    logged out."""
-    found = await (await session.connection()).execute(
-        _SIGNED_IN, {"user": user_id, "session": session_id}
-    )
-    return found.one_or_none()
 
 
 async def of_user(

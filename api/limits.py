@@ -1,0 +1,90 @@
+"""How many calls a minute somebody may make, and how they are told.
+
+A caller is a user, else an address; each kind of call has a count of its own. A
+minute begins with the first call in it, so what is admitted is exact, and a caller
+that waits as told is heard.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from math import ceil
+from typing import Any, Final, TypeVar
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import Scope
+
+from models.calls import WINDOW_SECONDS
+from models.errors import TooMany
+from models.queries.entries import Entered
+
+_QUOTA: Final = "mpanel.quota"
+
+
+class Kind(StrEnum):
+    DEFAULT = "default"
+    LOGIN = "login"
+    POLL = "poll"
+    WEBHOOK = "webhook"
+
+
+_KINDS: Final[dict[object, Kind]] = {}
+
+# Counted by address, whatever token comes along.
+OF_ADDRESSES: Final = frozenset({Kind.LOGIN, Kind.WEBHOOK})
+
+
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+
+
+def counted_as(kind: Kind) -> Callable[[Endpoint], Endpoint]:
+    """Below the decorator of a route. Every other route is of the default kind."""
+
+    def known(endpoint: Endpoint) -> Endpoint:
+        _KINDS[endpoint] = kind
+        return endpoint
+
+    return known
+
+
+def kind_of(scope: Scope) -> Kind:
+    """That of the route which serves the call."""
+    return _KINDS.get(scope["endpoint"], Kind.DEFAULT)
+
+
+@dataclass(frozen=True)
+class Quota:
+    """What is left of a caller's minute."""
+
+    kind: Kind
+    limit: int
+    entered: Entered
+
+    @property
+    def retry_after(self) -> int:
+        """Whole seconds after which the next call is admitted."""
+        return max(1, ceil(self.entered.seconds))
+
+    def spend(self, scope: Scope) -> None:
+        """Has the answer tell what is left. Raises `TooMany`."""
+        scope[_QUOTA] = self
+        if self.entered.hits > self.limit:
+            raise TooMany(
+                f"{self.limit} calls a minute are allowed; come back in"
+                f" {self.retry_after} s",
+                retry_after=self.retry_after,
+                limit=self.limit,
+            )
+
+
+def tell(scope: Scope, headers: MutableHeaders) -> None:
+    """The documented headers, and those of the IETF's draft."""
+    quota: Quota | None = scope.get(_QUOTA)
+    if quota is None:
+        return
+    left, reset = max(0, quota.limit - quota.entered.hits), quota.retry_after
+    headers["X-RateLimit-Limit"] = str(quota.limit)
+    headers["X-RateLimit-Remaining"] = str(left)
+    headers["X-RateLimit-Reset"] = str(ceil(quota.entered.ends_at))
+    headers["RateLimit-Policy"] = f'"{quota.kind}";q={quota.limit};w={WINDOW_SECONDS}'
+    headers["RateLimit"] = f'"{quota.kind}";r={left};t={reset}'
