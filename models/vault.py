@@ -13,6 +13,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 _NONCE = 12
+# Of 32 random bytes, fewer differ once in 10^20 keys.
+_FEWEST_BYTES = 16
 
 
 class Vault:
@@ -52,6 +54,11 @@ class Vault:
     def newest(self) -> str:
         """The version that new secrets are sealed under."""
         return self._newest
+
+    @property
+    def guessable(self) -> bool:
+        """Whether the newest key is nothing that chance would give: it repeats."""
+        return len(set(self._raw[self._newest])) < _FEWEST_BYTES
 
     def derived(self, version: str, purpose: str) -> bytes:
         """A 32-byte key of its own for one purpose (one backup archive)."""

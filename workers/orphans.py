@@ -32,6 +32,14 @@ class Listings:
     records: Callable[[], Awaitable[Mapping[str, str]]]
 
 
+@dataclass(frozen=True)
+class Orphan:
+    """`mark` tells it at the provider, `what` tells people."""
+
+    mark: str
+    what: str
+
+
 class Orphans:
     """`every`: seconds between two looks, and before the first."""
 
@@ -47,17 +55,26 @@ class Orphans:
 
     async def look(self) -> None:
         """One open alert and one mail per orphan; gone ones are resolved."""
+        found = [
+            _finding(uuid5(MIGRAHOSTING, f"{CAUSE}:{orphan.mark}"), orphan.what)
+            for orphan in await self.found()
+        ]
+        async with self._db.platform() as session:
+            await alerts.settle(session, CAUSE, found)
+            await session.commit()
+
+    async def found(self) -> list[Orphan]:
+        """What is there under our mark, and no effect explains. Raises a
+        `ProviderError` if somebody cannot be asked."""
         there = await self._there()
         # Read after the listing: a row is committed before its effect can be listed.
         async with self._db.platform() as session:
             known = await _known(session)
-            found = [
-                _finding(uuid5(MIGRAHOSTING, f"{CAUSE}:{mark}"), what)
-                for mark, what in there.items()
-                if mark not in known
-            ]
-            await alerts.settle(session, CAUSE, found)
-            await session.commit()
+        return [
+            Orphan(mark, what)
+            for mark, what in sorted(there.items())
+            if mark not in known
+        ]
 
     async def _there(self) -> dict[str, str]:
         """What is there, in words, by its mark."""

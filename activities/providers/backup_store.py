@@ -12,7 +12,7 @@ import asyncssh
 
 from activities.errors import ProviderDown, ProviderRejected
 from activities.gate import Gate
-from activities.providers.ssh import SftpSession, SshServer
+from activities.providers.ssh import Disk, SftpSession, SshServer
 
 PROVIDER = "backup_store"
 _CHUNK = 1 << 20
@@ -92,6 +92,10 @@ class BackupStore:
                     await session.client.remove(leftover)
                 except asyncssh.SFTPNoSuchFile:
                     continue
+
+    async def disk(self) -> Disk:
+        """Where the archives lie."""
+        return await self._server.disk(self._root)
 
     async def names(self, prefix: str) -> list[str]:
         """Names of the complete archives that begin with `prefix`, sorted."""

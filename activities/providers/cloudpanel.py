@@ -19,10 +19,11 @@ from activities.errors import ProviderConflict, ProviderDown, ProviderRejected
 from activities.gate import Gate
 from activities.providers import site_archive
 from activities.providers.site_tree import PROVIDER, SiteTree, one
-from activities.providers.ssh import Finished, SshServer
+from activities.providers.ssh import Disk, Finished, SshServer
 
 _DOMAIN = re.compile(r"(?!-)[a-z0-9-]+(\.[a-z0-9-]+)+")
 _SITE_USER = re.compile(r"[a-z][a-z0-9-]{0,31}")
+_COMMAND = re.compile(r"[a-z]+(?::[a-z-]+)+")
 _HOME = "/home"
 
 
@@ -80,6 +81,19 @@ class CloudPanel:
         async with self._server.sftp(disk=_HOME) as session:
             users = [str(user) for user in await session.client.listdir(_HOME)]
         return sorted(user for user in users if _SITE_USER.fullmatch(user))
+
+    async def commands(self) -> frozenset[str]:
+        """What `clpctl` says that it can do here. Raises `ProviderRejected` (`clpctl`)
+        where it does not run."""
+        done = await self._server.run("clpctl")
+        if done.exit_status != 0:
+            text = f"clpctl ends with {done.exit_status}: {done.output}"
+            raise ProviderRejected(PROVIDER, text, code="clpctl")
+        return frozenset(_COMMAND.findall(done.output))
+
+    async def disk(self) -> Disk:
+        """Where the sites lie."""
+        return await self._server.disk(_HOME)
 
     async def create_site(
         self,

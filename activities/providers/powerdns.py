@@ -26,6 +26,14 @@ class Zone:
 
 
 @dataclass(frozen=True)
+class Keeping:
+    """How a zone is kept: `Native`, `Slave`...; `account` may be empty."""
+
+    kind: str
+    account: str
+
+
+@dataclass(frozen=True)
 class Record:
     """A record set. `reference` is ours, None when somebody else made it."""
 
@@ -58,6 +66,13 @@ class PowerDns:
             int(found["serial"]),
             tuple(sorted(c.rstrip(".") for c in _contents(nameservers))),
         )
+
+    async def keeping(self, name: str) -> Keeping | None:
+        """Whether the zone is ours to write; None where there is none."""
+        found = await self._zone(name, name, "SOA")
+        if found is None:
+            return None
+        return Keeping(str(found.get("kind", "")), str(found.get("account", "")))
 
     async def create_zone(self, name: str, *, nameservers: list[str]) -> None:
         """A zone that is there already is left as it is, and counts as made."""

@@ -9,7 +9,7 @@ from email.utils import format_datetime
 
 import aiosmtplib
 
-from activities.errors import ProviderDown, ProviderRejected
+from activities.errors import ProviderDown, ProviderRejected, redacted
 from activities.gate import Gate
 
 PROVIDER = "mail"
@@ -102,6 +102,49 @@ class Mailer:
         if html is not None:
             message.add_alternative(html, subtype="html")
         return message
+
+
+class MailRefused(Exception):
+    """`step` is where it ended: reached, TLS, login or sender."""
+
+    def __init__(self, step: str, message: str) -> None:
+        super().__init__(message)
+        self.step, self.message = step, redacted(message)
+
+
+async def check_relay(
+    host: str,
+    port: int,
+    *,
+    sender: str,
+    username: str | None,
+    password: str | None,
+    starttls: bool,
+    timeout: float,
+) -> None:
+    """All but a mail: connects, logs in, names the sender, takes it back.
+
+    Raises `MailRefused`.
+    """
+    relay = aiosmtplib.SMTP(hostname=host, port=port, start_tls=False, timeout=timeout)
+    step = "reached"
+    try:
+        await relay.connect()
+        if starttls:
+            step = "TLS"
+            await relay.starttls()
+        if username is not None:
+            step = "login"
+            await relay.login(username, password or "")
+        step = "sender"
+        await relay.mail(sender)
+        await relay.rset()
+    except aiosmtplib.SMTPResponseException as error:
+        raise MailRefused(step, f"{error.code} {error.message}") from None
+    except (aiosmtplib.SMTPException, OSError, ValueError) as error:
+        raise MailRefused(step, str(error) or type(error).__name__) from None
+    finally:
+        relay.close()
 
 
 def _refusal(code: int, text: str) -> ProviderDown | ProviderRejected:

@@ -34,6 +34,14 @@ class Finished:
     output: str
 
 
+@dataclass(frozen=True)
+class Disk:
+    """Bytes, as an ordinary user may use them."""
+
+    free: int
+    total: int
+
+
 class Deadline:
     """Cuts a connection when nothing has happened on it for `timeout` seconds.
 
@@ -137,6 +145,12 @@ class SshServer:
                 raise
             client.exit()
             await client.wait_closed()
+
+    async def disk(self, path: str) -> Disk:
+        """The disk that holds the path."""
+        async with self.sftp(disk=path) as session:
+            found = await session.client.statvfs(path)
+        return Disk(found.bavail * found.frsize, found.blocks * found.frsize)
 
     async def aclose(self) -> None:
         """Close what is kept; a later call connects again."""

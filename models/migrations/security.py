@@ -46,3 +46,5 @@ def secure(connection: Connection, app_role: str) -> None:
             f"grant {rights} on {table} to {role}",
         ):
             connection.execute(text(statement))
+    # `mpanel doctor` tells whether the tables are this program's.
+    connection.execute(text(f"grant select on alembic_version to {role}"))

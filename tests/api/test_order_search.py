@@ -22,7 +22,7 @@ BOB_ORDER = UUID("12345678-0000-4000-8000-000000000002")
 @pytest.fixture
 async def ada(db: Database) -> Order:
     """Ada's order, beside Bob's."""
-    made = []
+    made: list[Order] = []
     for id, name, status in (
         (ADA_ORDER, "ada", OrderStatus.COMPLETED),
         (BOB_ORDER, "bob", OrderStatus.AWAITING_PAYMENT),

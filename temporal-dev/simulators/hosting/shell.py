@@ -9,6 +9,7 @@ from simulators.core import Call, Garbled, Refused, Simulator, Withheld
 from simulators.hosting.sites import Sites, no
 from simulators.sftp import hang_up
 
+_LIST = "list"
 _SITE = {"domainName", "siteUser", "siteUserPassword"}
 _REQUIRED = {
     "site:add:static": _SITE,
@@ -41,7 +42,10 @@ async def run(
         words = shlex.split(process.command or "")
     except ValueError:
         words = []
-    if words[:1] != ["clpctl"] or len(words) < 2 or words[1] not in _REQUIRED:
+    if words == ["clpctl"]:
+        words = ["clpctl", _LIST]
+    known = {_LIST, *_REQUIRED}
+    if words[:1] != ["clpctl"] or len(words) < 2 or words[1] not in known:
         process.stderr.write("command not found\n")
         process.exit(127)
         return
@@ -68,6 +72,8 @@ async def run(
 
 
 def _clpctl(sites: Sites, call: Call, command: str, words: list[str]) -> str:
+    if command == _LIST:
+        return "\n  ".join(["Available commands:", *_REQUIRED])
     options = _options(command, words)
     if command.startswith("site:add:"):
         return sites.add(call, command.removeprefix("site:add:"), options)
