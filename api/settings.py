@@ -37,18 +37,18 @@ class ApiSettings(Settings):
         " or off",
     )
 
-    rate_limit: int = Field(
+    call_limit: int = Field(
         default=100,
         ge=1,
         description="calls a minute of one user, or of an address without a login",
     )
-    rate_limit_login: int = Field(
+    call_limit_login: int = Field(
         default=20, ge=1, description="logins a minute from one address"
     )
-    rate_limit_poll: int = Field(
+    call_limit_poll: int = Field(
         default=600, ge=1, description="looks at jobs and orders a minute of one user"
     )
-    rate_limit_webhook: int = Field(
+    call_limit_webhook: int = Field(
         default=6000,
         ge=1,
         description="signed webhooks a minute from one address; one too many is told"
@@ -63,10 +63,10 @@ class ApiSettings(Settings):
     def calls_a_minute(self, kind: Kind) -> int:
         """How many of this kind one caller may make."""
         return {
-            Kind.DEFAULT: self.rate_limit,
-            Kind.LOGIN: self.rate_limit_login,
-            Kind.POLL: self.rate_limit_poll,
-            Kind.WEBHOOK: self.rate_limit_webhook,
+            Kind.DEFAULT: self.call_limit,
+            Kind.LOGIN: self.call_limit_login,
+            Kind.POLL: self.call_limit_poll,
+            Kind.WEBHOOK: self.call_limit_webhook,
         }[kind]
 
     @property

@@ -50,10 +50,10 @@ def settings(app_url: str) -> ApiSettings:
         platform_domain=PLATFORM_DOMAIN,
         public_url="http://api",
         second_factor=Demand.OFF,
-        rate_limit=100_000,
-        rate_limit_login=100_000,
-        rate_limit_poll=100_000,
-        rate_limit_webhook=100_000,
+        call_limit=100_000,
+        call_limit_login=100_000,
+        call_limit_poll=100_000,
+        call_limit_webhook=100_000,
     )
 
 

@@ -34,10 +34,10 @@ ME = "/api/auth/me"
 def settings(settings: ApiSettings) -> ApiSettings:
     return settings.model_copy(
         update={
-            "rate_limit": 10,
-            "rate_limit_login": 5,
-            "rate_limit_poll": 30,
-            "rate_limit_webhook": 20,
+            "call_limit": 10,
+            "call_limit_login": 5,
+            "call_limit_poll": 30,
+            "call_limit_webhook": 20,
         }
     )
 
@@ -167,8 +167,8 @@ async def test_a_refusal_says_when_to_come_back(
 
 async def test_a_hundred_a_minute_unless_told_otherwise() -> None:
     fields = ApiSettings.model_fields
-    assert fields["rate_limit"].default == 100
-    assert fields["rate_limit_login"].default == 20
+    assert fields["call_limit"].default == 100
+    assert fields["call_limit_login"].default == 20
 
 
 # --- per caller ---------------------------------------------------------------------

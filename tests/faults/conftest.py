@@ -18,8 +18,8 @@ from tests.faults.stand import Stand
 
 SETTINGS = {
     # A test asks oftener than a person.
-    "MPANEL_RATE_LIMIT": "100000",
-    "MPANEL_RATE_LIMIT_WEBHOOK": "100000",
+    "MPANEL_CALL_LIMIT": "100000",
+    "MPANEL_CALL_LIMIT_WEBHOOK": "100000",
     "MPANEL_DEV_FSYNC": "off",
     "MPANEL_RECONCILE_SECONDS": "2",
     # Looking for payments by the clock would add calls that no order makes.

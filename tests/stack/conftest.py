@@ -12,8 +12,8 @@ from tests.faults.stand import Stand
 
 SETTINGS = {
     # A test asks oftener than a person.
-    "MPANEL_RATE_LIMIT": "100000",
-    "MPANEL_RATE_LIMIT_WEBHOOK": "100000",
+    "MPANEL_CALL_LIMIT": "100000",
+    "MPANEL_CALL_LIMIT_WEBHOOK": "100000",
     "MPANEL_DEV_FSYNC": "off",
     "MPANEL_RECONCILE_SECONDS": "2",
     "MPANEL_PAYMENTS_SECONDS": "2",

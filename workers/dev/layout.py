@@ -80,7 +80,7 @@ class Layout:
             # On one's own machine the password is enough, unless one says otherwise.
             "MPANEL_SECOND_FACTOR": "off",
             # The demo redraws its timeline twenty times a second.
-            "MPANEL_RATE_LIMIT_POLL": "60000",
+            "MPANEL_CALL_LIMIT_POLL": "60000",
             **self._application(),
             "MPANEL_SECRET_KEY": self.keys.secret_key,
             "MPANEL_ORDER_WEBHOOK_SECRET": self.keys.order_webhook_secret,
