@@ -36,13 +36,16 @@ def _serve(host: str, port: int) -> None:
     import uvicorn
 
     from api.app import create_app
+    from api.server import Server
     from workflows.engine.runtime import use_our_logs
 
     use_our_logs()
 
-    server = uvicorn.Server(
+    app = create_app(settings)
+    server = Server(
+        app,
         uvicorn.Config(
-            create_app(settings),
+            app,
             host=host,
             port=port,
             loop="uvloop",
@@ -53,7 +56,7 @@ def _serve(host: str, port: int) -> None:
             proxy_headers=False,
             server_header=False,
             timeout_graceful_shutdown=8,
-        )
+        ),
     )
     handed_over = os.environ.get("MPANEL_LISTEN_FD")
     if handed_over is None:

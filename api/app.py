@@ -1,5 +1,6 @@
 """The web process: every surface in one application."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -14,6 +15,7 @@ from api import errors
 from api.auth.tokens import Signer
 from api.deps import Parts, enter
 from api.edge import BodyLimit, Edge
+from api.feed import Feed
 from api.mpanel import (
     alert_rules,
     alerts,
@@ -25,6 +27,7 @@ from api.mpanel import (
     decisions,
     health,
     inbox,
+    job_events,
     jobs,
     orders,
     payments,
@@ -56,6 +59,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     subscriptions.router,
     orders.router,
     jobs.router,
+    job_events.router,
     decisions.router,
     inbox.router,
     websites.router,
@@ -81,6 +85,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
         db = Database(settings.database_url.get_secret_value())
         direct = Direct(settings.database_url.get_secret_value())
         refusals = Refusals(db)
+        feed = Feed(db.url)
         app.state.parts = Parts(
             settings=settings,
             db=db,
@@ -91,10 +96,15 @@ def create_app(settings: ApiSettings) -> FastAPI:
             ),
             signer=Signer(settings.secret_key.get_secret_value()),
             refusals=refusals,
+            feed=feed,
         )
+        listening = asyncio.create_task(feed.run())
         try:
             yield
         finally:
+            feed.end()
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
             await starting.settled()
             await refusals.close()
             await direct.close()

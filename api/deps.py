@@ -14,6 +14,7 @@ from api import idempotency
 from api.auth.actor import Actor
 from api.auth.origin import Origin
 from api.auth.tokens import Signer
+from api.feed import Feed
 from api.limits import OF_ADDRESSES, Quota, kind_of
 from api.refusals import Refusals
 from api.services.auth import Desk
@@ -22,7 +23,7 @@ from models.database import Database, Session
 from models.direct import Direct
 from models.errors import Denied, SessionLimited, Unauthenticated
 from models.logs import about
-from models.queries import entries
+from models.queries import entries, sessions
 from models.queries.entries import Call, Entered
 from models.users import Role
 from models.vault import Vault
@@ -39,6 +40,7 @@ class Parts:
     temporal: Client
     signer: Signer
     refusals: Refusals
+    feed: Feed
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -163,6 +165,23 @@ async def signed_in(actor: AnySession) -> Actor:
 
 
 SignedIn = Annotated[Actor, Depends(signed_in)]
+
+
+Again = Callable[[], Awaitable[None]]
+
+
+async def _again(parts: InProcess, actor: SignedIn) -> Again:
+    async def ask() -> None:
+        async with parts.db.platform() as session:
+            roles = await sessions.roles_of(session, actor.id, actor.session_id)
+        if roles != actor.roles:
+            raise Unauthenticated("the login has ended, or its roles have changed")
+
+    return ask
+
+
+# For answers that take long: raises when the login that began it is not what it was.
+StillThere = Annotated[Again, Depends(_again)]
 
 
 def _having(*roles: Role) -> Callable[[Actor], Awaitable[Actor]]:

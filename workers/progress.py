@@ -13,7 +13,7 @@ from datetime import datetime
 from uuid import UUID, uuid4
 
 import structlog
-from sqlalchemy import case, func, tuple_
+from sqlalchemy import case, func, text, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
@@ -26,6 +26,8 @@ _log = structlog.get_logger(__name__)
 _MOST_WAITING = 10_000
 _BATCH = 200
 _GATHER = 0.01
+# A payload holds 8000 bytes: the ids of a batch and more.
+_TELL = text("select pg_notify('mpanel_jobs', :jobs)")
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,9 @@ async def write(db: Database, lines: Iterable[StepLine]) -> None:
         where=tuple_(*(getattr(JobStep, field) for field in place))
         < tuple_(*(getattr(new, field) for field in place)),
     )
+    changed_jobs = " ".join(sorted({str(row.job_id) for row in rows}))
     async with db.platform() as session:
         await session.exec(statement)
+        connection = await session.connection()
+        await connection.execute(_TELL, {"jobs": changed_jobs})
         await session.commit()

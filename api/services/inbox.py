@@ -158,8 +158,11 @@ async def decide(
     """Decides each job by itself: one that is refused stops no other.
 
     Safe to repeat: what is decided already keeps its decision. At most
-    `MOST_AT_ONCE` jobs of a cause; the longest wait comes first.
+    `MOST_AT_ONCE` jobs of a cause; the longest wait comes first. Raises
+    `StepUpRequired` before anything is decided.
     """
+    if ruling.act in jobs.ABORTS:
+        actor.prove_fresh("an abort")
     job_ids = list(dict.fromkeys(chosen.job_ids))
     if chosen.cause is not None:
         group = await _group(session, chosen.cause, chosen.only)

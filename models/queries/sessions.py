@@ -11,6 +11,7 @@ from models.base import utc_now
 from models.database import Session
 from models.queries.slices import Slice, Window, page
 from models.sessions import KnownAddress, LoginSession, RefreshToken
+from models.users import User
 
 # An address that a user has not come from for this long is a stranger's again.
 KNOWN_FOR: Final = timedelta(days=30)
@@ -33,6 +34,24 @@ async def of_user(
         .order_by(col(LoginSession.created_at).desc(), col(LoginSession.id))
     )
     return await page(session, query, window)
+
+
+async def roles_of(
+    session: Session, user_id: UUID, session_id: UUID
+) -> frozenset[str] | None:
+    """What the user of this login may do now; None if the login is over."""
+    found = await session.exec(
+        select(User.roles)
+        .join(LoginSession, col(LoginSession.user_id) == col(User.id))
+        .where(
+            LoginSession.id == session_id,
+            User.id == user_id,
+            col(LoginSession.expires_at) > utc_now(),
+            col(User.disabled_at).is_(None),
+        )
+    )
+    roles = found.one_or_none()
+    return None if roles is None else frozenset(roles)
 
 
 async def end(session: Session, user_id: UUID, session_id: UUID) -> bool:
