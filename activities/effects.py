@@ -110,6 +110,22 @@ class EffectLedger:
         """It was read back at the provider."""
         await self._settle(effect, EffectState.PRESENT, remote_id, facts)
 
+    async def note(self, effect: Effect, **facts: Any) -> None:
+        """Something to remember before it is known how the call ended: a task's id.
+
+        Not in a heartbeat, which is throttled and dies with its worker.
+        """
+        async with self._db.tenant(effect.tenant_id) as session:
+            row = (
+                await session.exec(
+                    select(Effect).where(col(Effect.id) == effect.id).with_for_update()
+                )
+            ).one()
+            row.facts = row.facts | facts
+            row.updated_at = utc_now()
+            await session.commit()
+        effect.facts = effect.facts | facts
+
     async def removed(self, effect: Effect) -> None:
         """It was read back as absent. A create on its way may still land: checked."""
         await self._settle(effect, EffectState.REMOVED, None, {})

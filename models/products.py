@@ -13,7 +13,9 @@ class Product(TenantRow, table=True):
     """`billing_cycles`: [{"cycle": "monthly", "price": 4999, "currency": "USD"}].
 
     `delivers`: {"kind": "website", "site": "php", "php": "8.4"} or
-    {"kind": "backups", "days": 30, "needs": "website"}; empty: cannot be ordered yet.
+    {"kind": "backups", "days": 30, "needs": "website"} or {"kind": "cloudpod", "guest":
+    "qemu", "image": "debian-13"}, whose sizes are the attributes cpu, ramMb and diskGb;
+    empty: cannot be ordered yet.
     """
 
     __tablename__ = "products"

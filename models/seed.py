@@ -14,13 +14,15 @@ from argon2 import PasswordHasher
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, select
 
+from models.addresses import AddressPool
 from models.base import utc_now
 from models.database import Database, Session
 from models.errors import Conflict, Invalid, NotFound
 from models.money import to_cents
 from models.ordering import email_address
 from models.products import Product
-from models.servers import Server
+from models.queries.addresses import add_pool, add_vmids
+from models.servers import PROXMOX, Server
 from models.tenants import MIGRAHOSTING, Tenant
 from models.users import Role, User
 
@@ -61,6 +63,7 @@ async def seed_dev(seed: DevSeed) -> None:
             )
             await _add_missing(session, User, [admin])
             await _put_server(session, seed)
+            await seed_cluster(session)
             await session.commit()
     finally:
         await db.close()
@@ -72,6 +75,21 @@ async def seed_catalogue(session: Session, tenant_id: UUID) -> None:
     await _add_missing(
         session, Product, [_product(entry, tenant_id) for entry in listed]
     )
+
+
+async def seed_cluster(session: Session) -> None:
+    """The three nodes of the simulated cluster, addresses for documentation (RFC 5737)
+    and a range of VMIDs."""
+    for name in ("pve1", "pve2", "pve3"):
+        node = Server(name=name, role=PROXMOX, memory=60 * 1024, cores=16)
+        row = insert(Server).values(node.model_dump())
+        await session.exec(row.on_conflict_do_nothing())
+    pools = await session.exec(select(AddressPool.id).limit(1))
+    if pools.first() is None:
+        await add_pool(
+            session, name="pods", network="198.51.100.0/24", gateway="198.51.100.1"
+        )
+        await add_vmids(session, 10_000, 10_999)
 
 
 async def create_user(

@@ -1,4 +1,4 @@
-"""Machines that carry websites. Credentials are settings, not rows."""
+"""Machines that carry websites and CloudPods. Credentials are settings, not rows."""
 
 from datetime import datetime
 
@@ -6,21 +6,29 @@ from sqlmodel import Field
 
 from models.base import Row, moment
 
+HOSTING, PROXMOX = "hosting", "proxmox"
+
 
 class Server(Row, table=True):
-    """A hosting server: SSH endpoint, its host key, where its sites answer."""
+    """A hosting server: SSH endpoint, its host key, where its sites answer. Or, with
+    the role `proxmox`, a node of the cluster, which is spoken to through the cluster.
+
+    `memory` in MiB and `cores`: what a node may promise to its CloudPods.
+    """
 
     __tablename__ = "servers"
 
     name: str = Field(unique=True)
     role: str = "hosting"
-    ssh_host: str
-    ssh_port: int
+    ssh_host: str = ""
+    ssh_port: int = 0
     ssh_user: str = "root"
-    host_key: str
-    http_address: str
-    public_ip: str
-    capacity: int
+    host_key: str = ""
+    http_address: str = ""
+    public_ip: str = ""
+    capacity: int = 0
+    memory: int = 0
+    cores: int = 0
     status: str = "online"
     # When a worker last heard its SSH server greet.
     last_heartbeat_at: datetime | None = moment(default=None)

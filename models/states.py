@@ -13,6 +13,8 @@ class JobKind(StrEnum):
     WEBSITE_BACKUP = "website_backup"
     WEBSITE_RESTORE = "website_restore"
     BACKUPS_ENABLE = "backups_enable"
+    CLOUDPOD_PROVISION = "cloudpod_provision"
+    CLOUDPOD_DELETE = "cloudpod_delete"
 
 
 class JobStatus(StrEnum):
@@ -101,6 +103,19 @@ class ServiceStatus(StrEnum):
     TERMINATING = "terminating"
     TERMINATED = "terminated"
     FAILED = "failed"
+
+
+class GuestKind(StrEnum):
+    """What a CloudPod is at Proxmox, in its words."""
+
+    QEMU = "qemu"
+    LXC = "lxc"
+
+
+class AddressStatus(StrEnum):
+    FREE = "free"
+    LEASED = "leased"
+    RESTING = "resting"  # in quarantine: caches and firewalls still know its last owner
 
 
 class EffectState(StrEnum):

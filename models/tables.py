@@ -3,12 +3,14 @@
 from sqlmodel import SQLModel
 
 from models import (
+    addresses,
     alert_rules,
     alerts,
     attempts,
     audit,
     backups,
     calls,
+    cloudpods,
     customers,
     effects,
     idempotency,
@@ -29,12 +31,14 @@ from models import (
 )
 
 __all__ = [
+    "addresses",
     "alert_rules",
     "alerts",
     "attempts",
     "audit",
     "backups",
     "calls",
+    "cloudpods",
     "customers",
     "effects",
     "idempotency",

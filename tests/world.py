@@ -21,7 +21,7 @@ from uuid import UUID
 import asyncssh
 import httpx
 from pydantic import SecretStr
-from simulators import backup_store, hosting, mail, powerdns
+from simulators import backup_store, hosting, mail, powerdns, proxmox
 from simulators import stripe as stripe_simulator
 from simulators.core import Simulator
 from sqlmodel import select
@@ -47,12 +47,14 @@ from workers.settings import WorkerSettings
 from workers.steps import StepInterceptor
 from workers.wiring import Wired, wire
 from workflows.engine.plugin import engine_plugin
-from workflows.queues import ALL
+from workflows.queues import ALL, node_queue
 
 T = TypeVar("T")
 Activity = Callable[..., Any]
 STRIPE_KEY = "sk_test_simulated1234"
 POWERDNS_KEY = "powerdns-test-key"
+PVE_TOKEN, PVE_SECRET = "mpanel@pve!tests", "the-token-of-the-tests"
+NODE_QUEUES = tuple(node_queue(name) for name in ("pve1", "pve2", "pve3"))
 DOMAIN = "sites.example.net"
 VAULT_KEY = f"v1:{base64.b64encode(bytes(range(32))).decode()}"
 GROWTH = (("wp_growth", "hosting"), ("daily_backups_30d", "addon"))
@@ -67,11 +69,19 @@ class Providers:
     hosting: Any
     backup_store: Any
     mail: Any
+    proxmox: Any
     folder: Path
 
     @property
     def all(self) -> Sequence[Simulator]:
-        return (self.stripe, self.powerdns, self.hosting, self.backup_store, self.mail)
+        return (
+            self.stripe,
+            self.powerdns,
+            self.hosting,
+            self.backup_store,
+            self.mail,
+            self.proxmox,
+        )
 
     def __getitem__(self, name: str) -> Simulator:
         return {one.name: one for one in self.all}[name]
@@ -106,6 +116,9 @@ async def providers(folder: Path) -> AsyncIterator[Providers]:
             {"port": 0, "host_key": str(store_key), **ssh}, folder
         ),
         mail=mail.build({"port": 0, "smtp_port": 0}, folder),
+        proxmox=proxmox.build(
+            {"port": 0, "token_id": PVE_TOKEN, "token_secret": PVE_SECRET}, folder
+        ),
         folder=folder,
     )
     for simulator in made.all:
@@ -125,6 +138,10 @@ def settings_for(made: Providers, database_url: str, **changed: Any) -> WorkerSe
             "public_url": "http://panel.example.net",
             "stripe_api_key": SecretStr(STRIPE_KEY),
             "stripe_api_base": made.stripe.url,
+            "proxmox_url": made.proxmox.api_url,
+            "proxmox_token_id": PVE_TOKEN,
+            "proxmox_token_secret": SecretStr(PVE_SECRET),
+            "proxmox_ca_file": made.proxmox.ca_file,
             "powerdns_url": made.powerdns.url,
             "powerdns_api_key": SecretStr(POWERDNS_KEY),
             "powerdns_dns_address": f"127.0.0.1:{made.powerdns.dns.port}",

@@ -7,12 +7,14 @@ from typing import Any
 from temporalio.client import Client
 from temporalio.worker import Interceptor, Worker
 
-from workflows.queues import STORIES
+from workflows.queues import NODE, STORIES
 from workflows.registry import WORKFLOWS
 
 # Short, so that a cancellation and a dead worker are noticed within seconds.
 _BEAT = timedelta(seconds=1)
 _STICKY = timedelta(seconds=2)
+# What one node clones, starts and moves side by side before each slows the others.
+_PER_NODE = 4
 
 
 def build(
@@ -42,7 +44,7 @@ def build(
             activities=activities,
             interceptors=[interceptor],
             max_task_queue_activities_per_second=rates.get(queue),
-            max_concurrent_activities=50 if queue == STORIES else 20,
+            max_concurrent_activities=_at_once(queue),
             max_heartbeat_throttle_interval=_BEAT,
             default_heartbeat_throttle_interval=_BEAT,
             sticky_queue_schedule_to_start_timeout=_STICKY,
@@ -52,3 +54,9 @@ def build(
         )
         for queue in queues
     ]
+
+
+def _at_once(queue: str) -> int:
+    if queue.startswith(NODE):
+        return _PER_NODE
+    return 50 if queue == STORIES else 20

@@ -9,6 +9,7 @@ from temporalio.client import Client
 from activities.providers.backup_store import BackupStore
 from activities.providers.cloudpanel import CloudPanel
 from activities.providers.powerdns import PowerDns
+from activities.providers.proxmox import Proxmox
 from activities.providers.smtp import Mailer
 from activities.providers.stripe import StripeAccount
 from activities.providers.web_probe import WebProbe
@@ -55,6 +56,7 @@ class Clients:
     probe: WebProbe
     archives: BackupStore
     mailer: Mailer
+    cluster: Proxmox
     schedules: BackupSchedules
 
     @property
@@ -66,6 +68,7 @@ class Clients:
             self.panels.aclose,
             self.probe.aclose,
             self.archives.aclose,
+            self.cluster.aclose,
         ]
 
 
@@ -87,6 +90,7 @@ def clients_of(
         probe=WebProbe(),
         archives=_backup_store(settings, gates),
         mailer=_mailer(settings, gates),
+        cluster=_cluster(settings, gates),
         schedules=BackupSchedules(temporal),
     )
 
@@ -101,6 +105,16 @@ def _backup_store(settings: WorkerSettings, gates: AccountGates) -> BackupStore:
         known_host_key=settings.backup_store_host_key,
         root=at.path or "/",
         gate=gates.of("backup_store"),
+    )
+
+
+def _cluster(settings: WorkerSettings, gates: AccountGates) -> Proxmox:
+    return Proxmox(
+        settings.proxmox_url or "",
+        settings.proxmox_token_id,
+        settings.proxmox_token_secret.get_secret_value(),
+        ca_file=settings.proxmox_ca_file,
+        gate=gates.of("proxmox"),
     )
 
 

@@ -22,7 +22,7 @@ from models.database import Database
 from models.processes import WorkerProcess
 from models.queries import processes
 from models.queries.processes import Seen
-from models.servers import Server
+from models.servers import HOSTING, Server
 from models.states import Health
 from workers.loops import Loop
 from workers.reach import greets, listens
@@ -69,7 +69,9 @@ class Heartbeat:
     async def servers(self) -> None:
         """Hears each hosting server's SSH greeting."""
         async with self._db.platform() as session:
-            servers = (await session.exec(select(Server))).all()
+            servers = (
+                await session.exec(select(Server).where(Server.role == HOSTING))
+            ).all()
         limit = asyncio.Semaphore(_AT_ONCE)
 
         async def one(server: Server) -> None:

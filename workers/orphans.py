@@ -16,7 +16,7 @@ from models.database import Database, Session
 from models.effects import Effect
 from models.queries import alerts
 from models.queries.alerts import Finding
-from models.servers import Server
+from models.servers import HOSTING, Server
 from models.states import EffectState
 from models.tenants import MIGRAHOSTING
 from models.websites import is_ours
@@ -79,7 +79,9 @@ class Orphans:
     async def _there(self) -> dict[str, str]:
         """What is there, in words, by its mark."""
         async with self._db.platform() as session:
-            servers = (await session.exec(select(Server))).all()
+            servers = (
+                await session.exec(select(Server).where(Server.role == HOSTING))
+            ).all()
         there = {
             user: f"the site of {user} on {server.name}"
             for server in servers

@@ -21,6 +21,7 @@ from workers.gates import CHANNEL as GATES
 from workers.heartbeat import Heartbeat, looks_of
 from workers.loops import Loop, listen
 from workers.money import NightlyBooks
+from workers.nodes import NodeWorkers
 from workers.progress import ProgressWriter
 from workers.ready import announce
 from workers.reconcile import Reconciler
@@ -29,7 +30,7 @@ from workers.steps import StepInterceptor
 from workers.sweep import Sweep
 from workers.wiring import ClientsOf, Wired, wire
 from workflows.engine.plugin import engine_plugin
-from workflows.queues import ALL, STORIES
+from workflows.queues import ALL, PROXMOX, STORIES
 from workflows.schedules import BackupSchedules
 
 _log = structlog.get_logger(__name__)
@@ -57,13 +58,14 @@ async def main(
         undo_patience=settings.undo_patience_seconds,
         longest_wait=settings.longest_wait_seconds,
     )
-    workers = build(
+    built = partial(
+        build,
         client,
         wired.activities,
-        queues=served,
         interceptor=steps,
         rates=settings.rates,
     )
+    workers = built(queues=served)
     loops = [Loop(GATES, 1.0, wired.gates.refresh)]
     if STORIES in served:
         loops = loops_of(settings, client, db, wired)[0]
@@ -78,6 +80,11 @@ async def main(
         async with AsyncExitStack() as running:
             for worker in workers:
                 await running.enter_async_context(worker)
+            if PROXMOX in served:
+                nodes = NodeWorkers(db, lambda q: built(queues=[q])[0], running)
+                await nodes.round()
+                by_node = Loop("nodes", 10.0, nodes.round)
+                background.append(asyncio.create_task(by_node.run()))
             announce()
             _log.info("worker_ready", queues=served)
             await stop.wait()

@@ -82,6 +82,20 @@ class WorkerSettings(VaultSettings):
     backup_store_host_key: str = Field(
         description="the backup store's SSH host key, `ssh-ed25519 AAAA...`"
     )
+    proxmox_url: str | None = Field(
+        default=None,
+        description="the Proxmox cluster's API, https://host:8006; without it no"
+        " CloudPod is built",
+    )
+    proxmox_token_id: str = Field(
+        default="", description="user@realm!name of the API token"
+    )
+    proxmox_token_secret: SecretStr = Field(
+        default=SecretStr(""), description="the API token's secret"
+    )
+    proxmox_ca_file: Path | None = Field(
+        default=None, description="who signed the cluster's certificate"
+    )
     smtp_url: SecretStr = Field(
         description="where mail is handed in, smtp://[user:password@]host:port"
     )

@@ -9,13 +9,13 @@ from uuid import UUID
 from temporalio.client import Client
 
 from activities.backups import BackupActivities
+from activities.cloudpod_names import CloudPodNames
+from activities.cloudpods import CloudPodActivities, destroy, find_ours
 from activities.dns import DnsActivities
 from activities.effects import EffectLedger
 from activities.jobs import JobActivities
 from activities.orders import OrderActivities
-from activities.providers.backup_store import BackupStore
 from activities.providers.cloudpanel import CloudPanel
-from activities.providers.powerdns import PowerDns
 from activities.providers.stripe import StripeAccount
 from activities.refunds import RefundActivities
 from activities.store import Store
@@ -27,7 +27,7 @@ from models.servers import Server
 from models.vault import Vault
 from models.websites import site_user
 from workers.alarms import Alarms, pollers
-from workers.clients import Clients, CloudPanels, clients_of
+from workers.clients import Clients, clients_of
 from workers.desk import Desk, Manners
 from workers.gates import AccountGates
 from workers.mails import Mails, PostOffice
@@ -87,6 +87,10 @@ def wire(
     backups = BackupActivities(
         store, effects, vault, panels, archives, schedules, probe
     )
+    pods = CloudPodActivities(store, effects, outside.cluster)
+    pod_names = CloudPodNames(
+        store, effects, names, platform_domain=settings.platform_domain
+    )
     jobs = JobActivities(db)
     relay = Relay(db, _senders(settings, db, outside.mailer))
     watch = StripeWatch(
@@ -99,12 +103,14 @@ def wire(
     return Wired(
         db=db,
         gates=gates,
-        activities=_defined(orders, refunds, websites, dns, backups, jobs),
+        activities=_defined(
+            orders, refunds, websites, dns, backups, pods, pod_names, jobs
+        ),
         relay=relay,
         desk=Desk(db, _manners(settings)),
         alarms=Alarms(db, pollers(client)),
         stripe_watch=watch,
-        rechecks=Rechecks(db, _checks(db, panels, names, archives, schedules)),
+        rechecks=Rechecks(db, _checks(db, outside)),
         orphans=Orphans(
             db,
             Listings(lambda server: panels.of(server).site_users(), names.ours),
@@ -158,13 +164,10 @@ def _senders(
     }
 
 
-def _checks(
-    db: Database,
-    panels: CloudPanels,
-    names: PowerDns,
-    archives: BackupStore,
-    schedules: BackupSchedules,
-) -> dict[tuple[str, str], Check]:
+def _checks(db: Database, outside: Clients) -> dict[tuple[str, str], Check]:
+    panels, names, archives = outside.panels, outside.names, outside.archives
+    schedules, cluster = outside.schedules, outside.cluster
+
     async def panel_of(effect: Effect) -> CloudPanel:
         async with db.platform() as session:
             server = await session.get_one(Server, effect.facts["server_id"])
@@ -182,12 +185,17 @@ def _checks(
         await panel.delete_site(effect.facts["domain"], site_user=user_of(effect))
 
     async def record_exists(effect: Effect) -> bool:
-        found = await names.record(effect.facts["zone"], effect.facts["name"], "A")
+        found = await names.record(
+            effect.facts["zone"], effect.facts["name"], effect.facts["type"]
+        )
         return found is not None and found.reference == effect.reference
 
     async def remove_record(effect: Effect) -> None:
         await names.delete_record(
-            effect.facts["zone"], effect.facts["name"], "A", reference=effect.reference
+            effect.facts["zone"],
+            effect.facts["name"],
+            effect.facts["type"],
+            reference=effect.reference,
         )
 
     async def archive_exists(effect: Effect) -> bool:
@@ -207,7 +215,14 @@ def _checks(
     async def remove_schedule(effect: Effect) -> None:
         await schedules.remove(UUID(effect.facts["website_id"]))
 
+    async def guest_exists(effect: Effect) -> bool:
+        return await find_ours(cluster, effect) is not None
+
+    async def remove_guest(effect: Effect) -> None:
+        await destroy(cluster, effect)
+
     return {
+        ("proxmox", "guest"): Check(guest_exists, remove_guest),
         ("temporal", "schedule"): Check(schedule_exists, remove_schedule),
         ("cloudpanel", "site"): Check(site_exists, remove_site),
         ("powerdns", "record"): Check(record_exists, remove_record),

@@ -13,4 +13,6 @@ NAMES: Final[dict[JobKind, str]] = {
     JobKind.WEBSITE_BACKUP: "BackupWebsite",
     JobKind.WEBSITE_RESTORE: "RestoreWebsite",
     JobKind.BACKUPS_ENABLE: "EnableBackups",
+    JobKind.CLOUDPOD_PROVISION: "ProvisionCloudPod",
+    JobKind.CLOUDPOD_DELETE: "DeleteCloudPod",
 }

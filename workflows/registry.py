@@ -3,6 +3,7 @@
 from typing import Final
 
 from workflows.backups import BackupTick, BackupWebsite, EnableBackups, RestoreWebsite
+from workflows.cloudpods import DeleteCloudPod, ProvisionCloudPod
 from workflows.orders import FulfilOrder
 from workflows.websites import (
     DeleteWebsite,
@@ -21,4 +22,6 @@ WORKFLOWS: Final[tuple[type, ...]] = (
     BackupWebsite,
     RestoreWebsite,
     BackupTick,
+    ProvisionCloudPod,
+    DeleteCloudPod,
 )

@@ -131,6 +131,11 @@ class Proxmox:
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix=PROVIDER)
         self._of_thread = threading.local()
 
+    @staticmethod
+    def place(node: str, kind: str, vmid: int) -> Place:
+        """Where a guest is, or is to be."""
+        return Place(node, kind, vmid)
+
     # --- what is there ------------------------------------------------------------
 
     async def guests(self) -> list[Guest]:
@@ -366,7 +371,10 @@ class Proxmox:
         ]
 
     async def guard(self, place: Place, group: str) -> None:
-        """Turns the guest's firewall on, with the rules of a security group."""
+        """Turns the guest's firewall on, with the rules of a security group: ping,
+        SSH and the web from everywhere, nothing else. A group that is there keeps
+        what operators made of it."""
+        await self._make_group(group)
         await self._call(
             "put", f"{place.path}/firewall/options", enable=1, policy_in="DROP"
         )
@@ -377,6 +385,27 @@ class Proxmox:
                 f"{place.path}/firewall/rules",
                 type="group",
                 action=group,
+                enable=1,
+            )
+
+    async def _make_group(self, group: str) -> None:
+        groups = await self._get("cluster/firewall/groups")
+        if any(one["group"] == group for one in groups):
+            return
+        try:
+            await self._call(
+                "post", "cluster/firewall/groups", group=group, comment="mPanel"
+            )
+        except ProviderRejected as refused:
+            if refused.code != "exists":
+                raise
+        for macro in ("Ping", "SSH", "HTTP", "HTTPS"):
+            await self._call(
+                "post",
+                f"cluster/firewall/groups/{group}",
+                type="in",
+                action="ACCEPT",
+                macro=macro,
                 enable=1,
             )
 
@@ -407,6 +436,12 @@ class Proxmox:
         return upid
 
     async def _call(self, method: str, path: str, **given: Any) -> Any:
+        if not self._host:
+            raise ProviderRejected(
+                PROVIDER,
+                "no cluster is configured: set MPANEL_PROXMOX_URL",
+                code="none",
+            )
         await self._gate.enter()
         act = f"{method.upper()} {path}"
 

@@ -10,12 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.backups import BackupPlan
 from models.base import Row
+from models.cloudpods import CloudPod
 from models.errors import Invalid
 from models.jobs import Job
 from models.money import Cents
 from models.ordering import PlacedLine
 from models.orders import OrderItem
 from models.products import Product
+from models.queries.cloudpods import drawn
 from models.queries.services import LIVING
 from models.states import JobKind, JobStatus, ServiceStatus
 from models.subscriptions import Subscription
@@ -24,6 +26,7 @@ from models.websites import Website
 DELIVERED_BY: Final = {
     "website": JobKind.WEBSITE_PROVISION,
     "backups": JobKind.BACKUPS_ENABLE,
+    "cloudpod": JobKind.CLOUDPOD_PROVISION,
 }
 
 _LIVING = [str(status) for status in LIVING]
@@ -67,6 +70,7 @@ class Draft:
         self._platform_domain = platform_domain
         self._subscriptions: list[Subscription] = []
         self._websites: list[Website] = []
+        self._cloudpods: list[CloudPod] = []
         self._plans: list[BackupPlan] = []
         self._jobs: list[Job] = []
         self._items: list[OrderItem] = []
@@ -84,7 +88,10 @@ class Draft:
         Websites come first, so that an add-on finds its website wherever it stands.
         """
         places = list(enumerate(products))
-        sites = [place for place in places if not place[1].delivers.get("needs")]
+        sites = [place for place in places if place[1].delivers["kind"] == "website"]
+        for position, product in places:
+            if product.delivers["kind"] == "cloudpod":
+                self._cloudpod(position, product)
         addons = [place for place in places if place[1].delivers.get("needs")]
         if domain and not sites:
             raise Invalid("domain", "no item of this order has a domain")
@@ -111,6 +118,7 @@ class Draft:
         for rows in (
             self._subscriptions,
             self._websites,
+            self._cloudpods,
             self._plans,
             self._items,
             [self._root, *self._jobs],
@@ -144,6 +152,19 @@ class Draft:
             )
         )
         return item
+
+    def _cloudpod(self, position: int, product: Product) -> None:
+        pod_id = uuid4()
+        _item, subscription = self._line(position, product, pod_id)
+        self._cloudpods.append(
+            drawn(
+                product,
+                subscription,
+                pod_id=pod_id,
+                name=_slug(product.code),
+                platform_domain=self._platform_domain,
+            )
+        )
 
     def _plan(
         self,
@@ -233,8 +254,10 @@ class Draft:
 
     def _host(self, code: str) -> tuple[UUID, str]:
         website_id = uuid4()
-        slug = re.sub("[^a-z0-9]+", "-", code.lower()).strip("-")[:40] or "site"
-        return website_id, f"{slug}-{website_id.hex[:6]}.{self._platform_domain}"
+        return (
+            website_id,
+            f"{_slug(code)}-{website_id.hex[:6]}.{self._platform_domain}",
+        )
 
     async def _bare_website(self, connection: AsyncConnection, position: int) -> UUID:
         """The customer's only live website that no plan serves yet."""
@@ -253,6 +276,10 @@ class Draft:
         website_id = UUID(str(found[0]))
         await connection.execute(_DETACH, {"website": website_id, "living": _LIVING})
         return website_id
+
+
+def _slug(code: str) -> str:
+    return re.sub("[^a-z0-9]+", "-", code.lower()).strip("-")[:40] or "site"
 
 
 async def _taken(connection: AsyncConnection, hosts: Iterable[str]) -> set[str]:

@@ -8,6 +8,7 @@ from sqlmodel import select
 
 from models.backups import BackupPlan
 from models.base import utc_now
+from models.cloudpods import CloudPod
 from models.database import Session
 from models.jobs import Job
 from models.states import JobKind, ServiceStatus
@@ -29,9 +30,11 @@ _MONTHS = {"monthly": 1, "yearly": 12, "oneYear": 12, "twoYears": 24, "threeYear
 
 async def fail_subject(session: Session, job: Job) -> None:
     """The line was undone or never begun: its subject and subscription say so."""
-    subject: Website | BackupPlan | None
+    subject: Website | CloudPod | BackupPlan | None
     if job.kind == JobKind.WEBSITE_PROVISION:
         subject = await session.get(Website, job.subject_id)
+    elif job.kind == JobKind.CLOUDPOD_PROVISION:
+        subject = await session.get(CloudPod, job.subject_id)
     else:
         subject = await session.get(BackupPlan, job.subject_id)
     if subject is None:

@@ -6,11 +6,13 @@ from uuid import UUID, uuid4
 
 from models.backups import Backup
 from models.base import utc_now
+from models.cloudpods import CloudPod
 from models.customers import Customer
 from models.database import Database
 from models.jobs import Job
 from models.orders import Order, OrderItem
 from models.products import Product
+from models.queries.cloudpods import drawn
 from models.states import (
     BackupStatus,
     JobKind,
@@ -75,6 +77,29 @@ def subscription(
         starts_at=utc_now(),
         renews_at=utc_now() + timedelta(days=30),
     )
+
+
+def cloudpod_product(tenant_id: UUID = MIGRAHOSTING) -> Product:
+    """Two cores in a virtual machine."""
+    return product(
+        tenant_id,
+        type="cloudpod",
+        attributes={"cpu": 2, "ramMb": 2048, "diskGb": 40},
+        delivers={"kind": "cloudpod", "guest": "qemu", "image": "debian-13"},
+    )
+
+
+def cloudpod(
+    owned: Subscription,
+    bought: Product,
+    status: ServiceStatus = ServiceStatus.ACTIVE,
+    **facts: Any,
+) -> CloudPod:
+    """The CloudPod of a subscription."""
+    pod = drawn(
+        bought, owned, pod_id=uuid4(), name="john", platform_domain="pods.example.com"
+    )
+    return CloudPod(**(pod.model_dump() | {"status": status} | facts))
 
 
 def website(

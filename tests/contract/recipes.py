@@ -28,6 +28,7 @@ class World:
     email: str
     paths: dict[str, str]
     new_website: dict[str, str]
+    new_cloudpod: dict[str, str]
 
 
 async def populate(db: Database) -> World:
@@ -55,6 +56,9 @@ async def populate(db: Database) -> World:
         public_ip="127.0.0.1",
         capacity=10,
     )
+    plan = rows.cloudpod_product()
+    rented, free = rows.subscription(buyer, plan), rows.subscription(newcomer, plan)
+    pod = rows.cloudpod(rented, plan, ipv4="192.0.2.7")
     website = rows.website(owned, ServiceStatus.ACTIVE, server_id=server.id)
     order, items = rows.order(buyer, bought, rows.product())
     addon = rows.product(code=items[1].code)
@@ -83,6 +87,7 @@ async def populate(db: Database) -> World:
     )
     await rows.add(db, buyer, newcomer, bought, site, addon, owned, unused)
     await rows.add(db, server, website)
+    await rows.add(db, plan, rented, free, pod)
     await rows.add(db, order, *items, job, step)
     hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
     user = await add_user(db, Role.ADMIN, password_hash=hasher.hash(PASSWORD))
@@ -93,6 +98,7 @@ async def populate(db: Database) -> World:
             "products": str(bought.id),
             "subscriptions": str(owned.id),
             "websites": str(website.id),
+            "cloudpods": str(pod.id),
             "orders": str(order.id),
             "jobs": str(job.id),
         },
@@ -100,6 +106,13 @@ async def populate(db: Database) -> World:
             "customerId": str(newcomer.id),
             "subscriptionId": str(unused.id),
             "domain": "new.example.com",
+        },
+        new_cloudpod={
+            "customerId": str(newcomer.id),
+            "subscriptionId": str(free.id),
+            "productId": str(plan.id),
+            "name": "customer-site-1",
+            "template": plan.sku,
         },
     )
 
@@ -124,6 +137,8 @@ async def call(
         case "provisioning.websites.list":
             # One that has its place already.
             return await admin.get(where, params={"status": "active"})
+        case "mpanel.cloudpods.create":
+            return await admin.post(where, json=world.new_cloudpod)
         case "provisioning.websites.create":
             return await admin.post(where, json=world.new_website)
         case "provisioning.webhooks.order_created":

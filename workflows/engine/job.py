@@ -132,8 +132,12 @@ class JobWorkflow:
 
         Returns what the activity returned, or None if an operator skipped it.
         """
-        if step.undo is not None and step not in self._undoable:
-            self._undoable.append(step)
+        if step.undo is not None:
+            known = [one.id for one in self._undoable]
+            if step.id in known:  # by a later generation, perhaps in another queue
+                self._undoable[known.index(step.id)] = step
+            else:
+                self._undoable.append(step)
         return await self._perform(step, item)
 
     async def undo(self) -> None:

@@ -12,6 +12,7 @@ from fakepve.server import API, FakePve, error
 
 from simulators.faults import Garbled, Refused, Withheld
 from simulators.proxmox.guests import CORES, MEMORY, GiB, GuestRoutes
+from simulators.proxmox.memory import UNFINISHED
 
 if TYPE_CHECKING:
     from simulators.core import Call
@@ -163,20 +164,32 @@ class Cluster(GuestRoutes, FakePve):  # type: ignore[misc] # fakepve has no type
     ) -> str:
         """See base class; what it runs is the operation `task <type>`."""
 
+        begun = False
+
         async def scripted() -> str | None:
+            nonlocal begun
             try:
                 async with self.sim.call(f"task {ttype}", str(tid)) as call:
+                    begun = True
                     try:
                         return await body()
                     finally:
                         self.settle(call)
             except Refused as refused:
+                if not begun:
+                    self._clean_up_behind(given.get("vm"))
                 raise TaskError(refused.message) from None
             except (Withheld, Garbled):
                 raise TaskError("interrupted by signal") from None
 
         upid: str = await super().task(node, ttype, tid, user, scripted, **given)
         return upid
+
+    def _clean_up_behind(self, guest: Any) -> None:
+        """Its task failed before it did anything: what was being made is no more."""
+        if guest is not None and guest.lock in UNFINISHED:
+            kept: list[Any] = self.vms if guest in self.vms else self.cts
+            kept.remove(guest)
 
     def settle(self, call: "Call | None" = None) -> None:
         """After anything that may have changed a guest: agents answer, effects are

@@ -160,6 +160,9 @@ class GuestRoutes:
     async def _lxc_create(self: Any, user: str, v: dict[str, Any]) -> str:
         """Made as fakepve makes it, or restored from one of our backups."""
         if not v.get("restore"):
+            name, _, volume = v["ostemplate"].partition(":")
+            if volume not in self.storages.get(name, {}).get("volumes", {}):
+                raise PveError(500, f"volume '{v['ostemplate']}' does not exist")
             made: str = await super()._lxc_create(user, v)  # type: ignore[misc]
             return made
         config, vmid, node = self._backup(v["ostemplate"]), int(v["vmid"]), v["node"]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from simulators.proxmox.cluster import Cluster
     from simulators.store import Store
 
-_UNFINISHED: Final = ("create", "clone", "destroyed")
+UNFINISHED: Final = ("create", "clone", "destroyed")
 _INTERRUPTED: Final = "interrupted by signal"
 Effect = tuple[str, str, dict[str, Any]]
 # Changes of these are noise, or have an effect of their own.
@@ -80,7 +80,7 @@ class Memory:
 
     def _living(self) -> list[Any]:
         both = (*self._cluster.vms, *self._cluster.cts)
-        return [guest for guest in both if guest.lock not in _UNFINISHED]
+        return [guest for guest in both if guest.lock not in UNFINISHED]
 
     def _keep(self, kind: str, before: dict[str, Any], now: dict[str, Any]) -> None:
         for key in before.keys() - now.keys():

@@ -1,0 +1,394 @@
+"""CloudPods on Proxmox: each step touches the cluster once, and may run twice.
+
+The guest carries our mark in its description from its first moment, and its VMID and
+node are rows before it exists. So whoever comes second looks at the VMID's
+configuration, then at the task it once started, and only then clones.
+"""
+
+import asyncio
+import re
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+from urllib.parse import quote
+
+from temporalio import activity
+
+from activities.calls import StepCall
+from activities.effects import EffectLedger
+from activities.errors import (
+    GiveUp,
+    ProviderConflict,
+    ProviderDown,
+    ProviderRejected,
+)
+from activities.store import Store, finish
+from models.base import utc_now
+from models.cloudpods import CloudPod, reference
+from models.effects import Effect
+from models.queries import addresses, cloudpods, services
+from models.servers import Server
+from models.states import EffectState, GuestKind, Reason, ServiceStatus
+from models.subscriptions import Subscription
+
+PROVIDER: Final = "proxmox"
+GROUP: Final = "mpanel-pod"
+
+_SIZE = re.compile(r"\bsize=(\d+)([KMGT]?)")
+_IN_GIB: Final = {"": 2**-30, "K": 2**-20, "M": 2**-10, "G": 1, "T": 2**10}
+_MAKING: Final = ("clone", "create")
+_POLLS: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
+
+
+class Cluster(Protocol):
+    """See `activities.providers.proxmox`; a changing call gives a task's id."""
+
+    def place(self, node: str, kind: str, vmid: int) -> Any: ...
+    async def guests(self) -> list[Any]: ...
+    async def find(self, vmid: int) -> Any | None: ...
+    async def config(self, place: Any) -> dict[str, Any] | None: ...
+    async def status(self, place: Any) -> str: ...
+    async def task(self, upid: str) -> Any: ...
+    async def clone(
+        self, template: Any, vmid: int, *, name: str, description: str, node: str
+    ) -> str: ...
+    async def create_container(
+        self, place: Any, template: str, **options: str | int
+    ) -> str: ...
+    async def destroy(self, place: Any) -> str: ...
+    async def configure(self, place: Any, **options: str | int) -> None: ...
+    async def grow(self, place: Any, disk: str, gib: int) -> str | None: ...
+    async def start(self, place: Any) -> str: ...
+    async def stop(self, place: Any) -> str: ...
+    async def guard(self, place: Any, group: str) -> None: ...
+    async def addresses(self, place: Any) -> list[str]: ...
+
+
+class CloudPodActivities:
+    """`subject_id` of every call is the CloudPod."""
+
+    def __init__(self, store: Store, effects: EffectLedger, cluster: Cluster) -> None:
+        self._store, self._effects, self._cluster = store, effects, cluster
+
+    @activity.defn
+    async def place_cloudpod(self, call: StepCall) -> str:
+        """Reserves a VMID, addresses and memory on a node, all or nothing.
+
+        Gives the node's name. Repeated, the CloudPod keeps what it has.
+        """
+        async with self._store.step(call, platform=True) as (session, _):
+            pod = await cloudpods.get(session, call.subject_id, lock=True)
+            node = await session.get(Server, pod.server_id) if pod.server_id else None
+            if node is None:
+                node = await cloudpods.roomiest(session, pod)
+            if pod.status != ServiceStatus.ACTIVE:
+                v4, _pool = await addresses.lease_address(session, pod.id, family=4)
+                v6 = await addresses.lease_if_any(session, pod.id, family=6)
+                vmid = await addresses.lease_vmid(session, pod.id)
+                pod.begin(server_id=node.id, vmid=vmid, ipv4=v4.ip, ipv6=v6)
+                subscription = await session.get(Subscription, pod.subscription_id)
+                if subscription and subscription.status == ServiceStatus.FAILED:
+                    subscription.status = ServiceStatus.PENDING
+            await session.commit()
+        return node.name
+
+    @activity.defn
+    async def release_cloudpod(self, call: StepCall) -> None:
+        """The undo of the place: what was reserved rests, the CloudPod has failed."""
+        async with self._store.step(call, platform=True) as (session, job):
+            await services.fail_subject(session, job)
+            await addresses.give_back(session, call.subject_id)
+            await session.commit()
+
+    @activity.defn
+    async def create_guest(self, call: StepCall) -> None:
+        """A guest with our mark; one that is there, or on its way, is waited for."""
+        pod, node = await self._placed(call)
+        effect = await self._effects.intend(
+            call,
+            owner_id=pod.id,
+            provider=PROVIDER,
+            kind="guest",
+            reference=str(pod.id),
+            account=node.name,
+            facts={"vmid": pod.vmid, "node": node.name, "guest": pod.kind},
+        )
+        place = self._place(pod, node)
+        config = await self._ours(place)
+        if config is None:
+            await self._await_earlier(effect)
+            config = await self._ours(place)
+        if config is None:
+            upid = await self._begin(pod, node)
+            await self._effects.note(effect, upid=upid)
+            await ended(self._cluster, upid)
+            config = await self._ours(place)
+        elif config.get("lock") in _MAKING:
+            raise ProviderDown(PROVIDER, f"{place.vmid} is being made", code="lock")
+        if config is None:
+            raise ProviderDown(PROVIDER, f"{place.vmid} is not there yet", code="lag")
+        await self._effects.present(effect, remote_id=str(pod.vmid))
+
+    @activity.defn
+    async def destroy_guest(self, call: StepCall) -> None:
+        """Takes the guest away; one of somebody else's is not touched."""
+        effect = await self._effects.find(
+            call, provider=PROVIDER, kind="guest", reference=str(call.subject_id)
+        )
+        if effect is None or effect.state == EffectState.REMOVED:
+            return
+        await self._await_earlier(effect, well=False)
+        await destroy(self._cluster, effect)
+        await self._effects.removed(effect)
+
+    @activity.defn
+    async def configure_guest(self, call: StepCall) -> None:
+        """CPU, memory, network and first login; options are set, never added."""
+        pod, node = await self._placed(call)
+        await self._cluster.configure(
+            self._place(pod, node), **await self._options(pod)
+        )
+
+    @activity.defn
+    async def grow_disk(self, call: StepCall) -> None:
+        """To the promised size; a disk that has it, or more, is left alone."""
+        pod, node = await self._placed(call)
+        place = self._place(pod, node)
+        disk = "scsi0" if pod.kind == GuestKind.QEMU else "rootfs"
+        config = await self._present(place, pod)
+        if _gib(str(config.get(disk, ""))) < pod.disk:
+            await ended(self._cluster, await self._cluster.grow(place, disk, pod.disk))
+
+    @activity.defn
+    async def guard_guest(self, call: StepCall) -> None:
+        """The firewall, with the rules of our group."""
+        pod, node = await self._placed(call)
+        await self._cluster.guard(self._place(pod, node), GROUP)
+
+    @activity.defn
+    async def start_guest(self, call: StepCall) -> None:
+        """Runs; one that runs is left running."""
+        pod, node = await self._placed(call)
+        place = self._place(pod, node)
+        if await self._cluster.status(place) != "running":
+            await ended(self._cluster, await self._cluster.start(place))
+
+    @activity.defn
+    async def call_active(self, call: StepCall) -> None:
+        """Asks the guest itself where it answers, and only then calls it active."""
+        pod, node = await self._placed(call)
+        place = self._place(pod, node)
+        if await self._cluster.status(place) != "running":
+            raise ProviderDown(PROVIDER, f"{place.vmid} is not running", code="stopped")
+        answering = await self._cluster.addresses(place)
+        if pod.ipv4 not in answering:
+            raise ProviderDown(
+                PROVIDER,
+                f"{place.vmid} answers on {', '.join(answering) or 'nothing'}, not on"
+                f" {pod.ipv4}",
+                code="address",
+            )
+        async with self._store.step(call) as (session, job):
+            pod = await cloudpods.get(session, call.subject_id, lock=True)
+            pod.activate(utc_now())
+            pod.seen, pod.seen_at = "running", utc_now()
+            await services.activate_subscription(session, pod.subscription_id)
+            finish(job)
+            await session.commit()
+
+    @activity.defn
+    async def begin_pod_removal(self, call: StepCall) -> None:
+        """The CloudPod is on its way out; nobody else works on it from here on."""
+        async with self._store.step(call) as (session, _):
+            pod = await cloudpods.get(session, call.subject_id, lock=True)
+            if pod.status != ServiceStatus.TERMINATED:
+                pod.terminate()
+            await session.commit()
+
+    @activity.defn
+    async def end_pod_removal(self, call: StepCall) -> None:
+        """Nothing of it is left; its addresses and VMID rest before reuse."""
+        async with self._store.step(call, platform=True) as (session, job):
+            pod = await cloudpods.get(session, call.subject_id, lock=True)
+            if pod.status != ServiceStatus.TERMINATED:
+                pod.gone()
+                pod.seen, pod.seen_at = "absent", utc_now()
+            await addresses.give_back(session, pod.id)
+            subscription = await session.get(Subscription, pod.subscription_id)
+            if subscription is not None:
+                subscription.terminate()
+            finish(job)
+            await session.commit()
+
+    # --- the cluster --------------------------------------------------------------
+
+    async def _begin(self, pod: CloudPod, node: Server) -> str:
+        place = self._place(pod, node)
+        if pod.kind != GuestKind.QEMU:
+            return await self._cluster.create_container(
+                place,
+                pod.image,
+                description=pod.reference,
+                rootfs=f"ceph:{pod.disk}",
+                **await self._options(pod),
+                **(
+                    {"ssh-public-keys": "\n".join(pod.ssh_keys)} if pod.ssh_keys else {}
+                ),
+            )
+        guests = await self._cluster.guests()
+        found = [one for one in guests if one.template and one.name == pod.image]
+        if not found:
+            raise ProviderRejected(
+                PROVIDER, f"there is no template {pod.image}", code="template_missing"
+            )
+        return await self._cluster.clone(
+            found[0].place,
+            place.vmid,
+            name=pod.hostname.partition(".")[0],
+            description=pod.reference,
+            node=node.name,
+        )
+
+    async def _options(self, pod: CloudPod) -> dict[str, str | int]:
+        async with self._store.platform() as session:
+            v4, pool = await addresses.lease_address(session, pod.id, family=4)
+            prefix = pool.network.partition("/")[2]
+            ip = f"ip={v4.ip}/{prefix},gw={pool.gateway}"
+            bridge = pool.bridge
+        options: dict[str, str | int] = {
+            "cores": pod.cores,
+            "memory": pod.memory,
+            "onboot": 1,
+            "tags": "mpanel",
+        }
+        if pod.kind != GuestKind.QEMU:
+            return options | {
+                "hostname": pod.hostname,
+                "net0": f"name=eth0,bridge={bridge},firewall=1,{ip}",
+            }
+        keys = "\n".join(pod.ssh_keys)
+        return options | {
+            "ciuser": pod.login,
+            "ipconfig0": ip,
+            # Proxmox wants the keys encoded before the form encodes them again.
+            **({"sshkeys": quote(keys, safe="")} if keys else {}),
+        }
+
+    async def _ours(self, place: Any) -> dict[str, Any] | None:
+        """The configuration at the VMID, wherever it is now; None if there is none.
+
+        A clone for another node lies on its template's node until it is whole.
+        """
+        config = await self._cluster.config(place)
+        if config is None:
+            found = await self._cluster.find(place.vmid)
+            config = await self._cluster.config(found.place) if found else None
+        if config is None:
+            return None
+        mark = _mark_of(config)
+        if mark is None or not await self._leased_to(mark, place.vmid):
+            raise ProviderConflict(
+                PROVIDER,
+                f"VMID {place.vmid} is taken by a guest that is not ours"
+                f" ({config.get('name') or config.get('hostname')})",
+                code="vmid_taken",
+            )
+        return config
+
+    async def _leased_to(self, mark: str, vmid: int) -> bool:
+        async with self._store.platform() as session:
+            owner = await addresses.owner_of_vmid(session, vmid)
+        return owner is not None and mark == reference(owner)
+
+    async def _present(self, place: Any, pod: CloudPod) -> dict[str, Any]:
+        config = await self._cluster.config(place)
+        if config is None or _mark_of(config) != pod.reference:
+            raise ProviderRejected(
+                PROVIDER, f"{place.vmid} is not on {place.node}", code="absent"
+            )
+        return config
+
+    async def _await_earlier(self, effect: Effect, *, well: bool = True) -> None:
+        """The task that an earlier try has begun, if any and if its node knows it.
+
+        One that has failed is no obstacle to another try."""
+        upid = effect.facts.get("upid")
+        if not upid:
+            return
+        try:
+            await ended(self._cluster, str(upid))
+        except ProviderRejected as refused:
+            if well and refused.code not in ("absent", "task_failed"):
+                raise
+
+    def _place(self, pod: CloudPod, node: Server) -> Any:
+        if pod.vmid is None:
+            raise GiveUp(Reason.INVALID, "the CloudPod has no VMID")
+        return self._cluster.place(node.name, pod.kind, pod.vmid)
+
+    async def _placed(self, call: StepCall) -> tuple[CloudPod, Server]:
+        async with self._store.step(call, platform=True) as (session, _):
+            pod = await cloudpods.get(session, call.subject_id)
+            if pod.server_id is None:
+                raise GiveUp(Reason.INVALID, "the CloudPod has no place on a node")
+            node = await session.get_one(Server, pod.server_id)
+            await session.commit()
+            return pod, node
+
+
+async def find_ours(cluster: Cluster, effect: Effect) -> Any | None:
+    """Where the guest of this effect is now; None if nothing with its mark is there.
+
+    Never read from an error: a refusal is raised.
+    """
+    vmid = int(effect.facts["vmid"])
+    found = await cluster.find(vmid)
+    place = (
+        found.place
+        if found
+        else cluster.place(effect.facts["node"], str(effect.facts["guest"]), vmid)
+    )
+    config = await cluster.config(place)
+    ours = config is not None and _mark_of(config) == reference(effect.owner_id)
+    if config is None and found is not None:
+        raise ProviderDown(PROVIDER, f"{vmid} is still listed", code="lag")
+    return place if ours else None
+
+
+async def destroy(cluster: Cluster, effect: Effect) -> None:
+    """Stops the guest of this effect, destroys it, and believes it gone only when its
+    configuration and the cluster's list both say so. Absent is success."""
+    place = await find_ours(cluster, effect)
+    if place is None:
+        return
+    if await cluster.status(place) == "running":
+        await ended(cluster, await cluster.stop(place))
+    await ended(cluster, await cluster.destroy(place))
+    if await find_ours(cluster, effect) is not None:
+        raise ProviderDown(PROVIDER, f"{place.vmid} is still there", code="lag")
+
+
+async def ended(cluster: Cluster, upid: str | None) -> None:
+    """Waits for a task. A failed one is told by its own words; a lost node is trouble,
+    and the task is asked for again by the next try."""
+    if upid is None:
+        return
+    tries = 0
+    while not (task := await cluster.task(upid)).ended:
+        await asyncio.sleep(_POLLS[min(tries, len(_POLLS) - 1)])
+        tries += 1
+    if task.well:
+        return
+    said = task.exit_status or ""
+    if "timeout" in said or "is locked" in said or "interrupted" in said:
+        raise ProviderDown(PROVIDER, f"{upid}: {said}", code="lock")
+    raise ProviderRejected(PROVIDER, f"{upid}: {said}", code="task_failed")
+
+
+def _mark_of(config: Mapping[str, Any]) -> str | None:
+    said = str(config.get("description") or "").strip()
+    return said if said.startswith("mpanel:") else None
+
+
+def _gib(drive: str) -> float:
+    found = _SIZE.search(drive)
+    return int(found.group(1)) * _IN_GIB[found.group(2)] if found else 0.0

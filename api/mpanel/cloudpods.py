@@ -1,0 +1,188 @@
+"""/api/cloudpods."""
+
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+
+from api.bodies import Text
+from api.deps import Operator, Reader, Rows, Settings, Temporal
+from api.idempotency import Repeatable
+from api.schemas import (
+    ABOUT_ONE,
+    ACTS,
+    SIGNED_IN,
+    CamelModel,
+    Id,
+    Page,
+    Paging,
+    Timestamp,
+)
+from api.services import cloudpods as service
+from models.cloudpods import CloudPod
+from models.jobs import Job
+from models.queries import cloudpods
+from models.queries.slices import Slice
+from models.states import GuestKind, JobKind, ServiceStatus
+
+router = APIRouter(prefix="/cloudpods", tags=["cloudpods"], route_class=Repeatable)
+
+Word = Literal[
+    "pending",
+    "provisioning",
+    "active",
+    "suspended",
+    "deleting",
+    "deleted",
+    "failed",
+]
+WORDS: Final[Mapping[ServiceStatus, Word]] = {
+    ServiceStatus.PENDING: "pending",
+    ServiceStatus.PROVISIONING: "provisioning",
+    ServiceStatus.ACTIVE: "active",
+    ServiceStatus.SUSPENDED: "suspended",
+    ServiceStatus.TERMINATING: "deleting",
+    ServiceStatus.TERMINATED: "deleted",
+    ServiceStatus.FAILED: "failed",
+}
+
+
+class CloudPodOut(CamelModel):
+    """`status` is what was brought about; `seen` is what the node said at `seenAt`.
+
+    `memoryMb` in MiB, `diskGb` in GiB. `ipv4` is empty until it has an address.
+    """
+
+    id: UUID
+    tenant_id: UUID
+    customer_id: UUID
+    subscription_id: UUID
+    name: str
+    status: Word
+    template: str
+    hostname: str
+    ipv4: str
+    ipv6: str | None
+    kind: GuestKind
+    cpu: int
+    memory_mb: int
+    disk_gb: int
+    server_id: UUID | None
+    seen: str
+    seen_at: Timestamp | None
+    live_at: Timestamp | None
+    created_at: Timestamp
+
+    @classmethod
+    def of(cls, pod: CloudPod) -> "CloudPodOut":
+        """In the words of the contract."""
+        return cls(
+            id=pod.id,
+            tenant_id=pod.tenant_id,
+            customer_id=pod.customer_id,
+            subscription_id=pod.subscription_id,
+            name=pod.name,
+            status=WORDS[ServiceStatus(pod.status)],
+            template=pod.template,
+            hostname=pod.hostname,
+            ipv4=pod.ipv4 or "",
+            ipv6=pod.ipv6,
+            kind=GuestKind(pod.kind),
+            cpu=pod.cores,
+            memory_mb=pod.memory,
+            disk_gb=pod.disk,
+            server_id=pod.server_id,
+            seen=pod.seen,
+            seen_at=pod.seen_at,
+            live_at=pod.live_at,
+            created_at=pod.created_at,
+        )
+
+
+class CloudPodIn(CamelModel):
+    customer_id: UUID
+    subscription_id: UUID
+    product_id: UUID
+    name: Text
+    template: Text
+
+
+class PodOut(CamelModel):
+    id: UUID
+    status: Word
+
+
+class PodJobOut(CamelModel):
+    id: UUID
+    type: JobKind
+
+
+class AskedOut(CamelModel):
+    """The CloudPod as of now, and the job that will change it."""
+
+    cloud_pod: PodOut
+    job: PodJobOut
+
+    @classmethod
+    def of(cls, asked: tuple[CloudPod, Job], status: Word | None = None) -> "AskedOut":
+        """`status`: what the job will make of it, where the contract says so."""
+        pod, job = asked
+        word = status or WORDS[ServiceStatus(pod.status)]
+        return cls(
+            cloud_pod=PodOut(id=pod.id, status=word),
+            job=PodJobOut(id=job.id, type=JobKind(job.kind)),
+        )
+
+
+class CloudPodPaging(Paging):
+    customer_id: UUID | None = None
+    status: Word | None = None
+
+
+@router.get("", responses=SIGNED_IN)
+async def list_cloudpods(
+    query: Annotated[CloudPodPaging, Query()], _: Reader, rows: Rows
+) -> Page[CloudPodOut]:
+    """CloudPods, newest first; former ones too."""
+    status = next((ours for ours, word in WORDS.items() if word == query.status), None)
+    found = await cloudpods.find(
+        rows, query.window, customer_id=query.customer_id, status=status
+    )
+    shown = [CloudPodOut.of(pod) for pod in found.items]
+    return Page[CloudPodOut].of(Slice(shown, found.total))
+
+
+@router.get("/{id}", responses=ABOUT_ONE)
+async def get_cloudpod(cloudpod_id: Id, _: Reader, rows: Rows) -> CloudPodOut:
+    """One CloudPod."""
+    return CloudPodOut.of(await cloudpods.get(rows, cloudpod_id))
+
+
+@router.post("", status_code=201, responses=ACTS)
+async def create_cloudpod(
+    body: CloudPodIn,
+    actor: Operator,
+    rows: Rows,
+    temporal: Temporal,
+    settings: Settings,
+) -> AskedOut:
+    """Build a CloudPod for an active subscription that has none."""
+    asked = await service.create(
+        rows,
+        temporal,
+        actor,
+        **body.model_dump(),
+        platform_domain=settings.platform_domain,
+    )
+    return AskedOut.of(asked)
+
+
+@router.delete("/{id}", responses=ACTS)
+async def delete_cloudpod(
+    cloudpod_id: Id, actor: Operator, rows: Rows, temporal: Temporal
+) -> AskedOut:
+    """Destroy the CloudPod; its address and VMID rest for a day before reuse."""
+    return AskedOut.of(
+        await service.delete(rows, temporal, actor, cloudpod_id), "deleting"
+    )

@@ -1,0 +1,96 @@
+"""A CloudPod: a virtual machine or a container on Proxmox, behind one contract."""
+
+import re
+from datetime import datetime
+from uuid import UUID
+
+from sqlmodel import Field
+
+from models.base import TenantRow, document, moment, moved, word
+from models.errors import Invalid
+from models.states import SERVICE_MOVES, GuestKind, ServiceStatus
+
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
+
+
+class CloudPod(TenantRow, table=True):
+    """`memory` in MiB, `disk` in GiB.
+
+    `status` is what we want and have brought about; `seen` (running, stopped, absent,
+    unknown) is what its node said at `seen_at`.
+    """
+
+    __tablename__ = "cloudpods"
+
+    customer_id: UUID = Field(foreign_key="customers.id", index=True)
+    subscription_id: UUID = Field(foreign_key="subscriptions.id", index=True)
+    product_id: UUID = Field(foreign_key="products.id")
+    name: str
+    template: str
+    hostname: str = Field(unique=True)
+    kind: GuestKind = word(default=GuestKind.QEMU)
+    image: str
+    cores: int
+    memory: int
+    disk: int
+    login: str = "mpanel"
+    ssh_keys: list[str] = document(default_factory=list)
+    status: ServiceStatus = word(default=ServiceStatus.PENDING, index=True)
+    server_id: UUID | None = Field(default=None, foreign_key="servers.id", index=True)
+    vmid: int | None = Field(default=None, unique=True)
+    ipv4: str | None = None
+    ipv6: str | None = None
+    seen: str = "absent"
+    seen_at: datetime | None = moment(default=None)
+    live_at: datetime | None = moment(default=None)
+
+    @property
+    def reference(self) -> str:
+        """The mark that the guest carries in its description from its first moment."""
+        return reference(self.id)
+
+    def _move(self, to: ServiceStatus) -> None:
+        now = ServiceStatus(self.status)
+        self.status = moved("The CloudPod", now, to, SERVICE_MOVES)
+
+    def begin(self, *, server_id: UUID, vmid: int, ipv4: str, ipv6: str | None) -> None:
+        """Has a node, a VMID and addresses; nothing runs there yet."""
+        self._move(ServiceStatus.PROVISIONING)
+        self.server_id, self.vmid = server_id, vmid
+        self.ipv4, self.ipv6 = ipv4, ipv6
+
+    def activate(self, now: datetime) -> None:
+        """Only after a probe."""
+        self._move(ServiceStatus.ACTIVE)
+        self.live_at = self.live_at or now
+
+    def terminate(self) -> None:
+        self._move(ServiceStatus.TERMINATING)
+
+    def gone(self) -> None:
+        """Destroyed and read back as absent; its VMID may be another's one day."""
+        self._move(ServiceStatus.TERMINATED)
+        self.vmid = self.ipv4 = self.ipv6 = None
+
+    def fail(self) -> None:
+        self._move(ServiceStatus.FAILED)
+
+
+def reference(cloudpod_id: UUID) -> str:
+    """`mpanel:<uuid>`: tells our guests from anybody else's."""
+    return f"mpanel:{cloudpod_id}"
+
+
+def pod_name(text: str, *, field: str) -> str:
+    """In lower case. Raises `Invalid` naming `field`."""
+    name = text.strip().lower()
+    if not _NAME.fullmatch(name):
+        raise Invalid(
+            field, "want 1 to 40 letters, digits and hyphens, like customer-site-1"
+        )
+    return name
+
+
+def pod_host(cloudpod_id: UUID, name: str, platform_domain: str) -> str:
+    """`<name>-<6 of its id>.<platform domain>`: nobody else's, whatever the name."""
+    return f"{name}-{cloudpod_id.hex[:6]}.{platform_domain}"

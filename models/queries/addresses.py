@@ -1,0 +1,148 @@
+"""Leasing what belongs to one guest at a time, and taking it back."""
+
+import ipaddress
+from uuid import UUID, uuid4
+
+from sqlalchemy import ColumnElement, insert
+from sqlmodel import SQLModel, and_, col, or_, select
+
+from models.addresses import QUARANTINE, Address, AddressPool, Vmid
+from models.base import utc_now
+from models.database import Session
+from models.errors import Invalid, NoCapacity
+from models.states import AddressStatus
+
+
+async def lease_address(
+    session: Session, owner_id: UUID, *, family: int
+) -> tuple[Address, AddressPool]:
+    """The owner's address of this family: the one it has, or a free one.
+
+    Those that rest longest over come first. Raises `NoCapacity`.
+    """
+    held = await session.exec(
+        select(Address, AddressPool)
+        .join(AddressPool, col(AddressPool.id) == col(Address.pool_id))
+        .where(Address.owner_id == owner_id, Address.family == family)
+    )
+    if found := held.first():
+        return found
+    free = await session.exec(
+        select(Address, AddressPool)
+        .join(AddressPool, col(AddressPool.id) == col(Address.pool_id))
+        .where(Address.family == family, _to_give(Address))
+        .order_by(col(Address.rests_until).asc().nulls_first(), col(Address.id))
+        .limit(1)
+        .with_for_update(skip_locked=True, of=Address)
+    )
+    given = free.first()
+    if given is None:
+        raise NoCapacity(
+            f"no IPv{family} address is free; add some to a pool, then retry"
+        )
+    _give(given[0], owner_id)
+    return given
+
+
+async def lease_if_any(session: Session, owner_id: UUID, *, family: int) -> str | None:
+    """As `lease_address`; None if the platform has no pool of this family."""
+    pools = await session.exec(
+        select(AddressPool.id).where(AddressPool.family == family).limit(1)
+    )
+    if pools.first() is None:
+        return None
+    return (await lease_address(session, owner_id, family=family))[0].ip
+
+
+async def owner_of_vmid(session: Session, vmid: int) -> UUID | None:
+    """Whose number it is now."""
+    found = await session.exec(select(Vmid.owner_id).where(Vmid.vmid == vmid))
+    return found.first()
+
+
+async def lease_vmid(session: Session, owner_id: UUID) -> int:
+    """The owner's VMID: the one it has, or a free one. Raises `NoCapacity`."""
+    held = await session.exec(select(Vmid).where(Vmid.owner_id == owner_id))
+    lease = held.first()
+    if lease is None:
+        free = await session.exec(
+            select(Vmid)
+            .where(_to_give(Vmid))
+            .order_by(col(Vmid.rests_until).asc().nulls_first(), col(Vmid.vmid))
+            .limit(1)
+            .with_for_update(skip_locked=True)
+        )
+        lease = free.first()
+        if lease is None:
+            raise NoCapacity("no VMID is free; add a range of them, then retry")
+        _give(lease, owner_id)
+    return lease.vmid
+
+
+async def give_back(session: Session, owner_id: UUID) -> None:
+    """Everything the owner holds rests from now on. Safe to repeat."""
+    for table in (Address, Vmid):
+        held = await session.exec(
+            select(table).where(table.owner_id == owner_id).with_for_update()
+        )
+        for lease in held.all():
+            lease.status, lease.owner_id = AddressStatus.RESTING, None
+            lease.rests_until = utc_now() + QUARANTINE
+
+
+async def add_pool(
+    session: Session, *, name: str, network: str, gateway: str, count: int | None = None
+) -> AddressPool:
+    """A pool with an address for each host of the network but the gateway, at most
+    `count` (65,536) of them. Raises `Invalid`."""
+    try:
+        net, door = ipaddress.ip_network(network), ipaddress.ip_address(gateway)
+    except ValueError as error:
+        raise Invalid("network", str(error)) from None
+    if door not in net:
+        raise Invalid("gateway", f"{gateway} does not lie in {network}")
+    pool = AddressPool(
+        name=name, family=net.version, network=str(net), gateway=str(door)
+    )
+    session.add(pool)
+    await session.flush()
+    hosts = (str(host) for host in net.hosts() if host != door)
+    most = min(count or 65_536, 65_536)
+    await _insert(
+        session,
+        Address,
+        [
+            {"pool_id": pool.id, "family": net.version, "ip": ip}
+            for ip, _ in zip(hosts, range(most), strict=False)
+        ],
+    )
+    return pool
+
+
+async def add_vmids(session: Session, first: int, last: int) -> None:
+    """A range of numbers that are ours alone in the cluster."""
+    await _insert(session, Vmid, [{"vmid": vmid} for vmid in range(first, last + 1)])
+
+
+async def _insert(
+    session: Session, table: type[SQLModel], rows: list[dict[str, object]]
+) -> None:
+    now = utc_now()
+    given = {"created_at": now, "status": AddressStatus.FREE}
+    connection = await session.connection()
+    await connection.execute(
+        insert(table), [{"id": uuid4(), **given, **row} for row in rows]
+    )
+
+
+def _to_give(table: type[Address] | type[Vmid]) -> ColumnElement[bool]:
+    rested = col(table.rests_until) <= utc_now()
+    return or_(
+        col(table.status) == AddressStatus.FREE,
+        and_(col(table.status) == AddressStatus.RESTING, rested),
+    )
+
+
+def _give(lease: Address | Vmid, owner_id: UUID) -> None:
+    lease.status, lease.owner_id = AddressStatus.LEASED, owner_id
+    lease.rests_until = None

@@ -1,0 +1,150 @@
+"""What people ask of CloudPods over HTTP."""
+
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from models.customers import Customer
+from models.database import Database
+from models.products import Product
+from models.states import ServiceStatus
+from models.subscriptions import Subscription
+from models.users import Role
+from tests.api import rows
+from tests.api.conftest import LogIn
+
+Bought = tuple[Customer, Product, Subscription]
+
+
+@pytest.fixture
+async def bought(db: Database) -> Bought:
+    """A customer with a paid CloudPod that nobody has built yet."""
+    buyer, plan = rows.customer(), rows.cloudpod_product()
+    owned = rows.subscription(buyer, plan)
+    await rows.add(db, buyer, plan, owned)
+    return buyer, plan, owned
+
+
+def wish(bought: Bought, **changed: str) -> dict[str, str]:
+    buyer, plan, owned = bought
+    return {
+        "customerId": str(buyer.id),
+        "subscriptionId": str(owned.id),
+        "productId": str(plan.id),
+        "name": "Customer-Site-1",
+        "template": plan.sku,
+        **changed,
+    }
+
+
+async def test_a_cloudpod_is_drawn_from_its_product(
+    log_in: LogIn, bought: Bought
+) -> None:
+    operator = await log_in(Role.OPERATOR)
+
+    made = await operator.post("/api/cloudpods", json=wish(bought))
+
+    assert made.status_code == 201, made.text
+    pod_id = made.json()["cloudPod"]["id"]
+    assert made.json()["job"]["type"] == "cloudpod_provision"
+    pod = (await operator.get(f"/api/cloudpods/{pod_id}")).json()
+    assert (pod["cpu"], pod["memoryMb"], pod["diskGb"]) == (2, 2048, 40)
+    assert pod["hostname"] == (
+        f"customer-site-1-{pod_id.replace('-', '')[:6]}.sites.migrahosting.test"
+    )
+    assert (pod["status"], pod["seen"], pod["ipv4"]) == ("pending", "absent", "")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", "no spaces"),
+        ("name", "-x"),
+        ("name", "x" * 41),
+        ("template", "CPOD-OTHER"),
+        ("productId", str(uuid4())),
+    ],
+)
+async def test_a_wrong_wish_names_its_field_and_stores_nothing(
+    log_in: LogIn, bought: Bought, field: str, value: str
+) -> None:
+    operator = await log_in(Role.OPERATOR)
+
+    refused = await operator.post("/api/cloudpods", json=wish(bought, **{field: value}))
+
+    assert refused.status_code == 422, refused.text
+    assert refused.json()["error"]["details"]["field"] == field
+    assert (await operator.get("/api/cloudpods")).json() == {"items": [], "total": 0}
+
+
+async def test_a_subscription_has_one_cloudpod(log_in: LogIn, bought: Bought) -> None:
+    operator = await log_in(Role.OPERATOR)
+    first = await operator.post("/api/cloudpods", json=wish(bought))
+
+    second = await operator.post("/api/cloudpods", json=wish(bought))
+
+    assert second.status_code == 409
+    details = second.json()["error"]["details"]
+    assert details["cloudpodId"] == first.json()["cloudPod"]["id"]
+
+
+async def test_one_job_at_a_time(log_in: LogIn, bought: Bought, db: Database) -> None:
+    _, plan, owned = bought
+    pod = rows.cloudpod(owned, plan)
+    await rows.add(db, pod)
+    operator = await log_in(Role.OPERATOR)
+
+    first = await operator.delete(f"/api/cloudpods/{pod.id}")
+    second = await operator.delete(f"/api/cloudpods/{pod.id}")
+
+    assert first.status_code == 200
+    assert first.json()["cloudPod"]["status"] == "deleting"
+    assert second.status_code == 409
+    assert second.json()["error"]["details"]["jobId"] == first.json()["job"]["id"]
+
+
+async def test_a_cloudpod_that_is_gone_is_not_deleted_again(
+    log_in: LogIn, bought: Bought, db: Database
+) -> None:
+    _, plan, owned = bought
+    pod = rows.cloudpod(owned, plan, ServiceStatus.TERMINATED)
+    await rows.add(db, pod)
+    operator = await log_in(Role.OPERATOR)
+
+    refused = await operator.delete(f"/api/cloudpods/{pod.id}")
+
+    assert refused.status_code == 409
+    assert refused.json()["error"]["code"] == "WRONG_STATE"
+
+
+async def test_lists_are_filtered_by_the_words_of_the_contract(
+    log_in: LogIn, bought: Bought, db: Database
+) -> None:
+    buyer, plan, owned = bought
+    gone = rows.cloudpod(owned, plan, ServiceStatus.TERMINATED)
+    there = rows.cloudpod(owned, plan)
+    await rows.add(db, gone, there)
+    viewer = await log_in(Role.VIEWER)
+
+    async def listed(**query: str) -> list[str]:
+        answer: httpx.Response = await viewer.get("/api/cloudpods", params=query)
+        return [one["id"] for one in answer.json()["items"]]
+
+    assert await listed(status="deleted") == [str(gone.id)]
+    assert await listed(status="active") == [str(there.id)]
+    assert await listed(customerId=str(uuid4())) == []
+    assert len(await listed(customerId=str(buyer.id))) == 2
+
+
+async def test_another_tenant_sees_none(
+    log_in: LogIn, bought: Bought, db: Database
+) -> None:
+    _, plan, owned = bought
+    pod = rows.cloudpod(owned, plan)
+    await rows.add(db, pod, rows.other_tenant())
+    stranger = await log_in(Role.ADMIN, tenant_id=rows.OTHER)
+
+    assert (await stranger.get("/api/cloudpods")).json()["total"] == 0
+    assert (await stranger.get(f"/api/cloudpods/{pod.id}")).status_code == 404
+    assert (await stranger.delete(f"/api/cloudpods/{pod.id}")).status_code == 404

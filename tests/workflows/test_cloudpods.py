@@ -1,0 +1,339 @@
+"""CloudPods from a paid order to their removal, on a whole simulated cluster."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from simulators.proxmox.cluster import CT_TEMPLATE
+from sqlmodel import select
+from temporalio.testing import WorkflowEnvironment
+
+from models.addresses import Address, Vmid
+from models.cloudpods import CloudPod
+from models.database import Database
+from models.jobs import Decision, Job
+from models.queries.addresses import add_pool
+from models.seed import seed_cluster
+from models.states import (
+    Act,
+    AddressStatus,
+    JobKind,
+    JobStatus,
+    OrderStatus,
+    Reason,
+    ServiceStatus,
+)
+from models.tenants import MIGRAHOSTING
+from tests.workflows.shop import buy, settled
+from tests.world import NODE_QUEUES, Providers, World, world
+from workflows.queues import ALL
+
+MINI, NANO = ("cloudpod_mini", "cloudpod"), ("cloudpod_nano", "cloudpod")
+PRICES = {MINI: 999, NANO: 499}
+CLONE = "POST /nodes/{node}/qemu/{vmid}/clone"
+BORN = ["guest.created", "guest.changed", "guest.changed", "guest.started"]
+
+
+@pytest.fixture
+async def pods(
+    simulators: Providers, db: Database, temporal: WorkflowEnvironment
+) -> AsyncIterator[World]:
+    """A world with three nodes, whose steps give up after two seconds of trouble."""
+    target = temporal.client.service_client.config.target_host
+    async with world(
+        simulators,
+        db,
+        target,
+        queues=(*ALL, *NODE_QUEUES),
+        patience_seconds=2.0,
+        undo_patience_seconds=2.0,
+    ) as made:
+        async with db.platform() as session:
+            await seed_cluster(session)
+            await session.commit()
+        yield made
+
+
+async def pod_of(world: World, order: Any) -> CloudPod:
+    job = (await world.jobs(order))[JobKind.CLOUDPOD_PROVISION]
+    return await world.read(CloudPod, job.subject_id)
+
+
+async def guests(world: World) -> dict[str, dict[str, Any]]:
+    """What lives in the cluster, by name; templates are furniture."""
+    ledger = await world.control("proxmox", "GET", "ledger")
+    found = ledger["objects"].get("guest", [])
+    return {
+        one.get("name") or one["hostname"]: one for one in found if not one["template"]
+    }
+
+
+async def records(world: World) -> set[tuple[str, str]]:
+    ledger = await world.control("powerdns", "GET", "ledger")
+    found = ledger["objects"].get("record", [])
+    return {
+        (one["type"], one["contents"][0])
+        for one in found
+        if one["type"] in ("A", "PTR")
+    }
+
+
+async def ask(world: World, pod: CloudPod, kind: JobKind) -> Job:
+    job = Job(tenant_id=pod.tenant_id, kind=kind, subject_id=pod.id)
+    async with world.db.platform() as session:
+        session.add(job)
+        await session.commit()
+    return job
+
+
+async def decide(world: World, job: Job, act: Act) -> None:
+    async with world.db.platform() as session:
+        fresh = await session.get_one(Job, job.id)
+        session.add(
+            Decision(
+                tenant_id=MIGRAHOSTING,
+                job_id=job.id,
+                generation=fresh.generation,
+                act=act,
+                step=None if act is Act.ABORT_ITEM else fresh.step,
+                why="test",
+                author="test",
+            )
+        )
+        await session.commit()
+
+
+@pytest.mark.parametrize("item", [MINI, NANO])
+async def test_a_paid_order_becomes_a_guest_that_answers(
+    pods: World, item: tuple[str, str]
+) -> None:
+    order = await buy(pods, item, price=PRICES[item])
+
+    _, order = await settled(pods, order)
+
+    assert order.status == OrderStatus.COMPLETED
+    pod = await pod_of(pods, order)
+    assert pod.status == ServiceStatus.ACTIVE
+    assert pod.seen == "running"
+    (name,) = await guests(pods)
+    assert pod.hostname.startswith(name)
+    assert await records(pods) == {
+        ("A", str(pod.ipv4)),
+        ("PTR", f"{pod.hostname}."),
+    }
+    effects = Counter(effect for effect, _ in await pods.effects("proxmox"))
+    assert (effects["guest.created"], effects["guest.started"]) == (1, 1)
+
+
+async def test_a_deleted_cloudpod_leaves_nothing_and_its_address_rests(
+    pods: World,
+) -> None:
+    _, order = await settled(pods, await buy(pods, MINI, price=999))
+    pod = await pod_of(pods, order)
+    ip, vmid = pod.ipv4, pod.vmid
+
+    job = await pods.ended(await ask(pods, pod, JobKind.CLOUDPOD_DELETE))
+
+    assert job.status == JobStatus.SUCCEEDED
+    pod = await pods.read(CloudPod, pod.id)
+    assert (pod.status, pod.vmid, pod.ipv4) == (ServiceStatus.TERMINATED, None, None)
+    assert await guests(pods) == {}
+    assert await records(pods) == set()
+    async with pods.db.platform() as session:
+        address = (await session.exec(select(Address).where(Address.ip == ip))).one()
+        number = (await session.exec(select(Vmid).where(Vmid.vmid == vmid))).one()
+    assert {address.status, number.status} == {AddressStatus.RESTING}
+    assert {address.owner_id, number.owner_id} == {None}
+
+
+async def test_many_at_once_share_no_address_and_no_vmid(pods: World) -> None:
+    orders = await asyncio.gather(
+        *(buy(pods, NANO, price=499, key=f"many-{n}") for n in range(20))
+    )
+
+    ends = [(await settled(pods, order))[1].status for order in orders]
+
+    assert set(ends) == {OrderStatus.COMPLETED}
+    made = [await pod_of(pods, order) for order in orders]
+
+    assert len({pod.ipv4 for pod in made}) == len({pod.vmid for pod in made}) == 20
+    created = [k for e, k in await pods.effects("proxmox") if e == "guest.created"]
+    assert sorted(created) == sorted(str(pod.vmid) for pod in made)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "execute_then_timeout", "op": CLONE, "seconds": 0.1},
+        {"kind": "execute_then_fail", "op": CLONE, "status": 500},
+        {"kind": "fail", "op": CLONE, "status": 595},
+        {"kind": "fail", "op": CLONE, "status": 596},
+        {
+            "kind": "fail",
+            "op": CLONE,
+            "message": "can't lock file '/var/lock/qemu-server/lock-9000.conf'",
+        },
+        {"kind": "garbage", "op": CLONE},
+    ],
+    ids=lambda fault: f"{fault['kind']}-{fault.get('status', '')}",
+)
+async def test_a_clone_whose_answer_is_lost_is_made_once(
+    pods: World, fault: dict[str, Any]
+) -> None:
+    await pods.fault("proxmox", fault)
+
+    _, order = await settled(pods, await buy(pods, MINI, price=999))
+
+    assert order.status == OrderStatus.COMPLETED
+    effects = Counter(effect for effect, _ in await pods.effects("proxmox"))
+    assert effects["guest.created"] == 1
+
+
+async def test_a_clone_task_that_fails_parks_with_its_words_and_goes_on(
+    pods: World,
+) -> None:
+    fault = {
+        "kind": "reject",
+        "op": "task qmclone",
+        "message": "clone failed: rbd error: no space",
+    }
+    await pods.fault("proxmox", fault)
+    order = await buy(pods, MINI, price=999)
+    line = (await pods.jobs(order))[JobKind.CLOUDPOD_PROVISION]
+
+    line = await pods.parked(line)
+
+    assert (line.step, line.reason) == ("create_guest", Reason.REJECTED)
+    assert "no space" in str(line.message)
+    await decide(pods, line, Act.RETRY)
+    _, order = await settled(pods, order)
+    assert order.status == OrderStatus.COMPLETED
+
+
+async def test_an_aborted_cloudpod_leaves_nothing(pods: World) -> None:
+    fault = {
+        "kind": "fail",
+        "op": "GET /nodes/{node}/qemu/{vmid}/agent/*",
+        "times": 1000,
+        "message": "QEMU guest agent is not running",
+    }
+    await pods.fault("proxmox", fault)
+    order = await buy(pods, MINI, price=999)
+    line = (await pods.jobs(order))[JobKind.CLOUDPOD_PROVISION]
+    line = await pods.parked(line)
+    assert (line.step, line.reason) == ("call_active", Reason.OUT_OF_PATIENCE)
+    assert len(await guests(pods)) == 1
+
+    await decide(pods, line, Act.ABORT_ITEM)
+    _, order = await settled(pods, order)
+
+    assert order.status == OrderStatus.FAILED
+    assert await guests(pods) == {}
+    assert await records(pods) == set()
+    async with pods.db.platform() as session:
+        leased = await session.exec(
+            select(Address).where(Address.status == AddressStatus.LEASED)
+        )
+        assert leased.all() == []
+
+
+@pytest.mark.parametrize("status", [403, 500])
+async def test_an_error_on_delete_is_not_read_as_gone(pods: World, status: int) -> None:
+    _, order = await settled(pods, await buy(pods, MINI, price=999))
+    pod = await pod_of(pods, order)
+    fault = {
+        "kind": "fail",
+        "op": "DELETE /nodes/{node}/qemu/{vmid}",
+        "status": status,
+        "times": 1000,
+    }
+    await pods.fault("proxmox", fault)
+
+    job = await pods.parked(await ask(pods, pod, JobKind.CLOUDPOD_DELETE))
+
+    assert job.step == "destroy_guest"
+    assert len(await guests(pods)) == 1
+    assert (await pods.read(CloudPod, pod.id)).ipv4 == pod.ipv4
+    await pods.control("proxmox", "DELETE", "faults")
+    await decide(pods, job, Act.RETRY)
+    assert (await pods.ended(job)).status == JobStatus.SUCCEEDED
+    assert await guests(pods) == {}
+
+
+async def test_a_node_that_is_down_is_waited_for(
+    pods: World, simulators: Providers
+) -> None:
+    delays = {"delays": {"task qmclone": 1.5}}
+    await pods.control("proxmox", "PUT", "settings", json=delays)
+    order = await buy(pods, MINI, price=999)
+
+    async def cloning() -> bool:
+        calls = await pods.calls("proxmox")
+        return any(one["op"] == "task qmclone" for one in calls)
+
+    await pods.until(cloning, bool)
+    await pods.control("proxmox", "PUT", "nodes", json={"pve1": False})
+    line = (await pods.jobs(order))[JobKind.CLOUDPOD_PROVISION]
+    line = await pods.parked(line)
+    assert line.reason == Reason.OUT_OF_PATIENCE
+    await pods.control("proxmox", "PUT", "nodes", json={"pve1": True})
+    await decide(pods, line, Act.RETRY)
+    _, order = await settled(pods, order)
+
+    assert order.status == OrderStatus.COMPLETED
+    effects = Counter(effect for effect, _ in await pods.effects("proxmox"))
+    assert effects["guest.created"] == 1
+
+
+async def test_an_empty_pool_parks_and_an_address_makes_it_go_on(pods: World) -> None:
+    async with pods.db.platform() as session:
+        for one in (await session.exec(select(Address))).all():
+            one.status, one.owner_id = AddressStatus.LEASED, uuid4()
+        await session.commit()
+    order = await buy(pods, NANO, price=499)
+    line = (await pods.jobs(order))[JobKind.CLOUDPOD_PROVISION]
+    line = await pods.parked(line)
+    assert line.reason == Reason.NO_CAPACITY
+    assert await guests(pods) == {}
+
+    async with pods.db.platform() as session:
+        await add_pool(
+            session, name="more", network="203.0.113.0/29", gateway="203.0.113.1"
+        )
+        await session.commit()
+    await decide(pods, line, Act.RETRY)
+    _, order = await settled(pods, order)
+
+    assert order.status == OrderStatus.COMPLETED
+    assert str((await pod_of(pods, order)).ipv4).startswith("203.0.113.")
+
+
+async def test_a_foreign_guest_on_our_vmid_is_not_touched(pods: World) -> None:
+    pve = pods.providers.proxmox.cluster
+    pve.add_vm(10_000, "somebody-elses", node="pve1")
+
+    order = await buy(pods, MINI, price=999)
+    line = (await pods.jobs(order))[JobKind.CLOUDPOD_PROVISION]
+    line = await pods.parked(line)
+
+    assert line.reason == Reason.CONFLICT
+    assert "somebody-elses" in str(line.message)
+    await decide(pods, line, Act.ABORT_ITEM)
+    _, order = await settled(pods, order)
+    assert order.status == OrderStatus.FAILED
+    assert pve.vm(10_000) is not None
+
+
+async def test_a_missing_template_says_so(pods: World) -> None:
+    pve = pods.providers.proxmox.cluster
+    pve.storages["local"]["volumes"].pop(CT_TEMPLATE.partition(":")[2])
+
+    order = await buy(pods, NANO, price=499)
+    line = (await pods.jobs(order))[JobKind.CLOUDPOD_PROVISION]
+    line = await pods.parked(line)
+
+    assert line.reason == Reason.REJECTED
+    assert "does not exist" in str(line.message)
