@@ -30,6 +30,7 @@ from api.mpanel import (
     inbox,
     job_events,
     jobs,
+    mails,
     orders,
     payments,
     products,
@@ -42,6 +43,7 @@ from api.mpanel import (
 from api.refusals import Refusals
 from api.services import starting
 from api.settings import ApiSettings
+from api.webhooks import bounces as bounce_webhook
 from api.webhooks import orders as order_webhook
 from api.webhooks import stripe as stripe_webhook
 from models.database import Database
@@ -68,10 +70,12 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     cloudpods.router,
     alerts.router,
     alert_rules.router,
+    mails.router,
     payments.router,
     audit.router,
     order_webhook.router,
     stripe_webhook.router,
+    bounce_webhook.router,
 )
 
 

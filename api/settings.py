@@ -27,6 +27,11 @@ class ApiSettings(Settings):
     stripe_webhook_secret: SecretStr = Field(
         description="Stripe's signing secret of our webhook endpoint"
     )
+    bounce_webhook_secret: SecretStr | None = Field(
+        default=None,
+        min_length=16,
+        description="shared with the mail server, signs the bounces that it hands in",
+    )
     platform_domain: str = Field(
         description="domain under which websites without one of their own live"
     )

@@ -43,6 +43,8 @@ class Alarms:
     ) -> None:
         self._db, self._pollers, self._queues = db, pollers, queues
         self._asked_at = 0.0
+        # When each queue was last seen with a worker; at first, when we began.
+        self._served_at = dict.fromkeys(queues, time.monotonic())
 
     async def round(self) -> None:
         """Every rule, each by itself: one that fails holds up no other."""
@@ -86,23 +88,26 @@ class Alarms:
 
     async def _unasked(self, rule: Rule) -> list[Finding] | None:
         """The queues without a worker; None: not to be asked now, or nobody knows."""
-        if time.monotonic() - self._asked_at < min(_ASK_QUEUES_EVERY, rule.seconds):
+        now = time.monotonic()
+        if now - self._asked_at < min(_ASK_QUEUES_EVERY, rule.seconds):
             return None
-        self._asked_at = time.monotonic()
+        self._asked_at = now
         try:
-            asked = {name: await self._pollers(name) for name in self._queues}
+            for name in self._queues:
+                if (ago := await self._pollers(name)) is not None:
+                    served = max(self._served_at[name], now - ago)
+                    self._served_at[name] = served
         except RPCError:
             return None  # Temporal is away: a backlog of starts tells of that
         return [
             Finding(
                 tenant_id=MIGRAHOSTING,
                 subject_id=conditions.named(_QUEUES, name),
-                message=f"no worker has asked the queue {name} for"
-                f" {f'{ago:.0f} s' if ago is not None else 'minutes'}",
+                message=f"no worker has asked the queue {name} for {now - at:.0f} s",
                 severity=rule.severity,
             )
-            for name, ago in asked.items()
-            if ago is None or ago > rule.seconds
+            for name, at in self._served_at.items()
+            if now - at > rule.seconds
         ]
 
 

@@ -8,9 +8,9 @@ import time
 from datetime import timedelta
 from uuid import uuid4
 
-from sqlalchemy import func, text
+from sqlalchemy import case, func, text
 from sqlalchemy.dialects.postgresql import insert
-from sqlmodel import select
+from sqlmodel import col, select
 
 from activities.errors import ProviderBlocked
 from models.base import utc_now
@@ -42,7 +42,11 @@ class AccountGates:
         self._closed_until[account] = max(known, until.timestamp())
         async with self._db.platform() as session:
             statement = insert(ProviderAccount).values(
-                id=uuid4(), created_at=utc_now(), account=account, blocked_until=until
+                id=uuid4(),
+                created_at=utc_now(),
+                account=account,
+                blocked_until=until,
+                blocked_since=utc_now(),
             )
             await session.exec(
                 statement.on_conflict_do_update(
@@ -51,7 +55,16 @@ class AccountGates:
                         "blocked_until": func.greatest(
                             ProviderAccount.blocked_until,
                             statement.excluded.blocked_until,
-                        )
+                        ),
+                        # A pause of a minute ends the trouble.
+                        "blocked_since": case(
+                            (
+                                col(ProviderAccount.blocked_until)
+                                < utc_now() - timedelta(minutes=1),
+                                statement.excluded.blocked_since,
+                            ),
+                            else_=ProviderAccount.blocked_since,
+                        ),
                     },
                 )
             )

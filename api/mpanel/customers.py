@@ -28,6 +28,8 @@ class CustomerRow(CamelModel):
     tenant_id: UUID
     name: str
     email: str
+    # A mail to this address came back for good.
+    mail_undeliverable: bool
     status: str
     created_at: Timestamp
 

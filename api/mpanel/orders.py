@@ -106,6 +106,8 @@ class OrderOut(CamelModel):
     coupon_code: str = ""
     total: float
     currency: str
+    # No mail reaches its customer.
+    mail_undeliverable: bool
     paid_by: PaymentOut | None
     refunds: list[RefundOut]
     jobs: list[JobOut]
@@ -126,6 +128,7 @@ class OrderOut(CamelModel):
             items=_items(view),
             total=to_number(order.total),
             currency=order.currency.upper(),
+            mail_undeliverable=view.customer.mail_undeliverable,
             paid_by=_payment(view),
             refunds=_refunds(view),
             jobs=[JobOut.of(job) for job in view.jobs],

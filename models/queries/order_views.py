@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlmodel import col, select
 
+from models.customers import Customer
 from models.database import Session
 from models.jobs import Job
 from models.orders import Order, OrderItem
@@ -22,6 +23,7 @@ class OrderView:
     claim: PaymentClaim | None
     refunds: Sequence[PaymentRefund]
     jobs: Sequence[Job]
+    customer: Customer
 
 
 async def get(session: Session, order_id: UUID) -> OrderView:
@@ -45,4 +47,7 @@ async def get(session: Session, order_id: UUID) -> OrderView:
         .where((Job.order_id == order_id) | (Job.subject_id == order_id))
         .order_by(col(Job.parent_id).is_not(None), col(Job.created_at), col(Job.id))
     )
-    return OrderView(order, items.all(), claim.one_or_none(), refunds.all(), jobs.all())
+    customer = await session.get_one(Customer, order.customer_id)
+    return OrderView(
+        order, items.all(), claim.one_or_none(), refunds.all(), jobs.all(), customer
+    )

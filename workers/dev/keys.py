@@ -50,6 +50,7 @@ class Keys:
     order_webhook_secret: str
     stripe_api_key: str
     stripe_webhook_secret: str
+    bounce_webhook_secret: str
     powerdns_api_key: str
     proxmox_token_secret: str
     postgres_password: str

@@ -85,6 +85,7 @@ class Layout:
             "MPANEL_SECRET_KEY": self.keys.secret_key,
             "MPANEL_ORDER_WEBHOOK_SECRET": self.keys.order_webhook_secret,
             "MPANEL_STRIPE_WEBHOOK_SECRET": self.keys.stripe_webhook_secret,
+            "MPANEL_BOUNCE_WEBHOOK_SECRET": self.keys.bounce_webhook_secret,
         }
 
     def worker(self) -> dict[str, str]:
@@ -108,6 +109,7 @@ class Layout:
             ),
             "MPANEL_SMTP_URL": f"smtp://127.0.0.1:{self.ports['mail_smtp']}",
             "MPANEL_MAIL_FROM": "MigraHosting <support@migrahosting.example>",
+            "MPANEL_MAIL_BOUNCE_DOMAIN": "bounces.migrahosting.example",
             "MPANEL_OPERATOR_EMAIL": "operator@migrahosting.example",
         }
 
@@ -149,7 +151,12 @@ class Layout:
                 "host_key": str(self._key_file("backup_store")),
                 "authorized_keys": str(authorized),
             },
-            "mail": {"port": port["mail"], "smtp_port": port["mail_smtp"]},
+            "mail": {
+                "port": port["mail"],
+                "smtp_port": port["mail_smtp"],
+                "bounce_url": f"{self.api_url}/api/mail/bounces",
+                "bounce_secret": self.keys.bounce_webhook_secret,
+            },
             "proxmox": {
                 "port": port["proxmox"],
                 "api_port": port["proxmox_api"],

@@ -3,6 +3,8 @@
 GET /                the mails, to read
 GET /messages[?to=]  the same as JSON, newest first
 GET /messages/{id}   one mail, with its text and HTML
+PUT /bounces         {address: "refused" | "returned"}: 550 to RCPT, or sent back later
+GET /bounces         the mails that were sent back
 
 A mail that comes twice is two effects with one key, its Message-ID: a doubled mail is
 what tests look for. Refusals are 550, or 451 where trying again helps.
@@ -23,6 +25,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from simulators.core import Garbled, Refused, Simulator, Withheld
+from simulators.mail.bounces import REFUSED, Bounces
 from simulators.mail.page import list_page, message_page
 
 NAME = "mail"
@@ -41,7 +44,11 @@ class Mail(Simulator):
                 Route("/", self._list_page),
                 Route("/messages", self._list),
                 Route("/messages/{id}", self._one),
+                Route("/bounces", self._bounces, methods=["GET", "PUT"]),
             ],
+        )
+        self.bounces = Bounces(
+            self.store, settings.get("bounce_url"), settings.get("bounce_secret", "")
         )
         self.smtp_port: int = settings["smtp_port"]
         self._server: asyncio.Server | None = None
@@ -61,7 +68,22 @@ class Mail(Simulator):
     async def stop(self) -> None:
         if self._server is not None:
             self._server.close()
+        await self.bounces.stop()
         await super().stop()
+
+    async def handle_RCPT(  # noqa: N802  # aiosmtpd's name
+        self,
+        _server: SMTP,
+        _session: Session,
+        envelope: Envelope,
+        address: str,
+        _options: list[str],
+    ) -> str:
+        """Whether mail to this address is taken."""
+        if self.bounces.addresses.get(address) == REFUSED:
+            return "550 5.1.1 no such user"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
 
     async def handle_DATA(  # noqa: N802  # aiosmtpd's name
         self, server: SMTP, _session: Session, envelope: Envelope
@@ -81,6 +103,7 @@ class Mail(Simulator):
                         to=mail["to"],
                         subject=mail["subject"],
                     )
+                self.bounces.send_back(mail)
                 call.answer(250)
         except Refused as refused:
             again = refused.status == 429 or refused.status >= 500
@@ -112,6 +135,16 @@ class Mail(Simulator):
             return HTMLResponse(message_page(mail))
         return JSONResponse(mail)
 
+    async def _bounces(self, request: Request) -> Response:
+        if request.method == "PUT":
+            try:
+                self.bounces.set(await request.json())
+            except (ValueError, AttributeError) as bad:
+                return JSONResponse({"error": str(bad)}, status_code=422)
+        return JSONResponse(
+            {"addresses": self.bounces.addresses, "returned": self.bounces.kept()}
+        )
+
     def _newest_first(self) -> list[dict[str, Any]]:
         return self.store.each("message")[::-1]
 
@@ -141,5 +174,5 @@ def _body(message: EmailMessage, kind: str) -> str | None:
 
 
 def build(settings: dict[str, Any], data_dir: Path) -> Mail:
-    """Settings: port, smtp_port."""
+    """Settings: port, smtp_port; bounce_url and bounce_secret, if mail is sent back."""
     return Mail(settings, data_dir)

@@ -1,0 +1,48 @@
+"""Mails that came back, as the mail server hands them in."""
+
+from fastapi import APIRouter, Request
+
+from api.auth import signatures
+from api.deps import PlatformRows, Settings
+from api.schemas import CamelModel, failures
+from api.services import mails
+from models.base import utc_now
+from models.errors import Unauthenticated
+
+router = APIRouter(tags=["webhooks"])
+
+
+class BounceOut(CamelModel):
+    """`recorded` is false for what tells of no final failure, and for a repeat."""
+
+    recorded: bool
+
+
+@router.post(
+    "/mail/bounces",
+    responses=failures(401, 413),
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"message/rfc822": {"schema": {"type": "string"}}},
+        }
+    },
+)
+async def bounce(
+    request: Request, session: PlatformRows, settings: Settings
+) -> BounceOut:
+    """Take a mail that came to `bounces+...@`, whole and as it is.
+
+    Signed as orders are, with a secret of its own. A delivery status notification of a
+    final failure is noted on the mail it is about; anything else is let go.
+    """
+    if settings.bounce_webhook_secret is None:
+        raise Unauthenticated("MPANEL_BOUNCE_WEBHOOK_SECRET is not set")
+    raw = await request.body()
+    signatures.check_order(
+        settings.bounce_webhook_secret.get_secret_value(),
+        request.headers,
+        raw,
+        now=utc_now(),
+    )
+    return BounceOut(recorded=await mails.keep_bounce(session, raw))
