@@ -13,7 +13,7 @@ from temporalio.client import Client
 
 from models.database import Database
 from models.queries.backups import active_plans
-from workers import idempotency
+from workers import idempotency, logins
 from workers.anchors import DailyAnchor
 from workers.build import build
 from workers.clients import clients_of
@@ -144,6 +144,7 @@ def loops_of(
         Loop("books", 86400.0, books.round),
         Loop("anchor", 86400.0, anchor.round),
         Loop("answers", 600.0, partial(idempotency.forget, db)),
+        Loop("logins", 600.0, partial(logins.forget, db)),
         Loop("schedules", 3600.0, partial(restore_schedules, db, wired.schedules)),
     ], reconciler
 
