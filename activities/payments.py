@@ -35,6 +35,11 @@ class Refund:
     status: str
     key: str | None
 
+    @property
+    def failed(self) -> bool:
+        """The money came back to us: the customer does not have it."""
+        return self.status in ("failed", "canceled")
+
 
 @dataclass(frozen=True)
 class StripeEvent:

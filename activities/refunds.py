@@ -119,4 +119,6 @@ class RefundActivities:
             async with self._store.step(call) as (session, _):
                 row = await session.get_one(PaymentRefund, refund.id)
                 row.status, row.stripe_refund_id = RefundStatus.MADE, made.id
+                if made.failed:
+                    await refunds.failed(session, made.id, why=made.status)
                 await session.commit()

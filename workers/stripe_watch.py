@@ -21,7 +21,7 @@ from temporalio.service import RPCError
 from activities.errors import ProviderRejected, redacted
 from activities.orders import PaymentAccount, due
 from activities.payment_proof import judge
-from activities.payments import Payment
+from activities.payments import Payment, Refund
 from activities.refunds import RefundAccount
 from models.base import utc_now
 from models.database import Database, Session
@@ -32,7 +32,7 @@ from models.money import to_decimal
 from models.ordering import OrderRequest, RepeatKey
 from models.orders import Order, OrderRepeat
 from models.payments import PaymentClaim, PaymentRefund, UnclaimedPayment
-from models.queries import alerts, jobs
+from models.queries import alerts, jobs, refunds
 from models.queries.orders import place
 from models.states import (
     JobKind,
@@ -49,6 +49,7 @@ UNCLAIMED = "payment_unclaimed"
 _PROVE = "prove_payment"
 _WAITING = (OrderStatus.AWAITING_PAYMENT, OrderStatus.EXPIRED)
 _WAKE_CALLS = 3
+_REFUND_EVENTS = ("refund.failed", "refund.updated", "charge.refund.updated")
 _LOOK_BACK = timedelta(hours=2)
 _LOOK_FAR_BACK = timedelta(days=8)
 _FAR_LOOK_EVERY = timedelta(hours=1)
@@ -69,6 +70,8 @@ _UNLIST_CLAIMED = (
 
 
 class Payments(PaymentAccount, RefundAccount, Protocol):
+    async def refund_now(self, refund_id: str) -> Refund | None: ...
+
     async def succeeded_since(self, since: datetime) -> list[Payment]: ...
 
 
@@ -104,6 +107,8 @@ class StripeWatch:
             await _each(self._event(event), of=event.event_id)
 
     async def _event(self, event: StripeEventReceived) -> None:
+        if event.type in _REFUND_EVENTS:
+            await self._look_at_refund(event.object_id)
         payment = await self._payment_of(event)
         woken = (
             payment is not None
@@ -117,6 +122,14 @@ class StripeWatch:
             if not woken or row.attempts >= _WAKE_CALLS:
                 row.handled_at = utc_now()
             await session.commit()
+
+    async def _look_at_refund(self, refund_id: str) -> None:
+        """A refund may fail days after it was made, and nobody else would tell."""
+        refund = await self._payments.refund_now(refund_id)
+        if refund is not None and refund.failed:
+            async with self._db.platform() as session:
+                await refunds.failed(session, refund.id, why=refund.status)
+                await session.commit()
 
     async def _payment_of(self, event: StripeEventReceived) -> Payment | None:
         try:
@@ -333,6 +346,8 @@ class StripeWatch:
         async with self._db.platform() as session:
             row = await session.get_one(PaymentRefund, refund.id)
             row.status, row.stripe_refund_id = RefundStatus.MADE, made.id
+            if made.failed:
+                await refunds.failed(session, made.id, why=made.status)
             await session.commit()
 
     async def _list_again(self, refund: PaymentRefund, why: str) -> None:

@@ -93,6 +93,11 @@ class StripeAccount:
         found = await self._all(self._v1.refunds.list_async, asked)
         return [_refund(each) for each in found]
 
+    async def refund_now(self, refund_id: str) -> Refund | None:
+        """What became of a refund; None if Stripe does not know it."""
+        found = await self._found(self._v1.refunds.retrieve_async, refund_id)
+        return found and _refund(found)
+
     async def refund(
         self,
         payment_intent_id: str,

@@ -8,10 +8,13 @@ from sqlmodel import col, select
 
 from models.base import utc_now
 from models.database import Session
-from models.money import Cents
+from models.money import Cents, to_decimal
 from models.orders import OrderItem
 from models.payments import PaymentClaim, PaymentRefund, UnclaimedPayment
-from models.states import RefundStatus, UnclaimedStatus
+from models.queries.alerts import Finding, raise_alert
+from models.states import RefundStatus, Severity, UnclaimedStatus
+
+FAILED = "refund_failed"
 
 
 async def claim_of(session: Session, order_id: UUID) -> PaymentClaim | None:
@@ -78,7 +81,8 @@ async def unrefunded(session: Session, items: Sequence[OrderItem]) -> list[Order
     made = await session.exec(
         select(PaymentRefund.order_item_id).where(
             col(PaymentRefund.order_item_id).in_([item.id for item in items]),
-            PaymentRefund.status == RefundStatus.MADE,
+            # A failed one waits for a person, and is not made again by itself.
+            PaymentRefund.status != RefundStatus.INTENDED,
         )
     )
     done = set(made.all())
@@ -109,4 +113,36 @@ async def intend(
             status=RefundStatus.INTENDED,
         )
         .on_conflict_do_nothing()
+    )
+
+
+async def failed(session: Session, stripe_id: str, *, why: str) -> None:
+    """Stripe could not give it back after all: an operator must, by other means.
+
+    Safe to repeat, and for a refund that is not ours.
+    """
+    refund = (
+        await session.exec(
+            select(PaymentRefund)
+            .where(PaymentRefund.stripe_refund_id == stripe_id)
+            .with_for_update()
+        )
+    ).one_or_none()
+    if refund is None or refund.status == RefundStatus.FAILED:
+        return
+    refund.status = RefundStatus.FAILED
+    amount, currency = to_decimal(refund.amount), refund.currency.upper()
+    of = f"order {refund.order_id}" if refund.order_id else "an unclaimed payment"
+    await raise_alert(
+        session,
+        FAILED,
+        Finding(
+            tenant_id=refund.tenant_id,
+            subject_id=refund.id,
+            message=f"the refund of {amount} {currency} for {of} is {why} at Stripe:"
+            " its customer does not have the money. Give it back by other means, then"
+            " resolve this alert",
+            severity=Severity.CRITICAL,
+            facts={"refundId": stripe_id},
+        ),
     )

@@ -10,16 +10,26 @@ from sqlmodel import select
 from temporalio.testing import WorkflowEnvironment
 
 from api.services import payments
+from models.alerts import Alert
 from models.base import utc_now
 from models.database import Database
+from models.inbox import StripeEventReceived
 from models.jobs import Job
 from models.ordering import Line
 from models.orders import Order, OrderRepeat
-from models.payments import UnclaimedPayment
-from models.states import JobStatus, OrderStatus, RepeatStatus, UnclaimedStatus
+from models.payments import PaymentRefund, UnclaimedPayment
+from models.queries.refunds import FAILED
+from models.states import (
+    JobStatus,
+    OrderStatus,
+    RefundStatus,
+    RepeatStatus,
+    Severity,
+    UnclaimedStatus,
+)
 from tests.judge import balanced, golden
-from tests.workflows.operator import OPERATOR, mails_with
-from tests.workflows.shop import PATIENT, PRICE
+from tests.workflows.operator import OPERATOR, abort_order, mails_with
+from tests.workflows.shop import PATIENT, PRICE, buy, settled, waiting
 from tests.world import DOMAIN, GROWTH, Providers, World, world
 
 EMAIL = "ada@example.com"
@@ -163,3 +173,43 @@ async def unclaimed(world: World) -> list[UnclaimedPayment]:
             )
         )
         return list(found)
+
+
+async def test_a_refund_that_fails_later_is_told_to_a_person(watchful: World) -> None:
+    here = watchful
+    await here.fault("powerdns", {"kind": "reject", "op": "PATCH *"})
+    order = await buy(here)
+    await abort_order(here, await waiting(here, order))
+    _, ended = await settled(here, order)
+    assert ended.status == OrderStatus.FAILED
+    async with here.db.platform() as session:
+        query = select(PaymentRefund).where(PaymentRefund.order_id == order.id)
+        [refund] = (await session.exec(query)).all()
+    assert refund.status == RefundStatus.MADE
+    told = partial(mails_with, here, "We have refunded 54.98 USD")
+    await here.until(told, lambda mails: len(mails) == 1)
+
+    await here.control("stripe", "POST", f"refunds/{refund.stripe_refund_id}/fail")
+    for type_ in ("refund.failed", "charge.refund.updated"):
+        async with here.db.platform() as session:
+            session.add(
+                StripeEventReceived(
+                    event_id=f"evt_{type_}",
+                    type=type_,
+                    object_id=refund.stripe_refund_id or "",
+                )
+            )
+            await session.commit()
+    await here.wired.stripe_watch.events()
+
+    row = await here.read(PaymentRefund, refund.id)
+    assert row.status == RefundStatus.FAILED
+    async with here.db.platform() as session:
+        query = select(Alert).where(Alert.cause == FAILED)
+        [alert] = (await session.exec(query)).all()
+    assert (alert.subject_id, alert.severity) == (refund.id, Severity.CRITICAL)
+    assert str(order.id) in alert.message
+    told = partial(mails_with, here, str(alert.id))
+    await here.until(told, lambda mails: len(mails) == 1)
+    assert (await here.read(Order, order.id)).status == OrderStatus.FAILED
+    await balanced(here)

@@ -5,6 +5,7 @@ POST /_simulator/payments {amount, currency, customer?, email?, metadata?,
 GET  /_simulator/checkout/{id}                   the hosted payment page
 POST /_simulator/checkout/{id}/pay {card?, email?}
 POST /_simulator/subscriptions/{id}/renew        the next period begins
+POST /_simulator/refunds/{id}/fail {}            their bank does not take it
 POST /_simulator/dispute {payment_intent}        the cardholder complains
 POST /_simulator/webhooks {enabled}              false drops them
 """
@@ -30,6 +31,7 @@ from simulators.stripe.charges import dispute, latest_charge
 from simulators.stripe.customers import add_customer
 from simulators.stripe.errors import StripeError
 from simulators.stripe.intents import add_intent, confirmed
+from simulators.stripe.refunds import fail_refund
 
 if TYPE_CHECKING:
     from simulators.stripe.simulator import StripeSimulator
@@ -78,6 +80,7 @@ def control_routes(sim: "StripeSimulator") -> Sequence[BaseRoute]:
 
     return [
         posted("/_simulator/payments", _payment),
+        posted("/_simulator/refunds/{id}/fail", fail_refund),
         posted("/_simulator/subscriptions/{id}/renew", _renew),
         posted("/_simulator/dispute", _dispute),
         posted("/_simulator/webhooks", webhooks),

@@ -57,6 +57,16 @@ def create_refund(account: Account, params: Params, _: str) -> Json:
     return refund
 
 
+def fail_refund(account: Account, _: Json, id: str) -> Json:
+    """The customer's bank does not take it: the money is ours again."""
+    refund = account.get("refund", id)
+    charged = account.get("charge", refund["charge"])
+    left = charged["amount_refunded"] - refund["amount"]
+    account.save({**charged, "amount_refunded": left, "refunded": False})
+    why = {"status": "failed", "failure_reason": "lost_or_stolen_card"}
+    return account.changed("refund.failed", {**refund, **why})
+
+
 def _charge(account: Account, given: Json) -> Json:
     if given.get("charge"):
         return account.get("charge", given["charge"], "charge")
