@@ -62,14 +62,17 @@ class SealedArchives:
         The sums are committed before the store is called: a repeat finds by them what
         an earlier try has stored, and fills again only if it is not there.
         """
-        effect = await self._effects.intend(
-            call,
-            owner_id=backup.website_id,
-            provider=PROVIDER,
-            kind="archive",
-            reference=str(backup.id),
-            facts={"archive": backup.archive},
-        )
+        async with self._store.step(call) as (session, _):
+            effect = await self._effects.intend(
+                session,
+                call,
+                owner_id=backup.website_id,
+                provider=PROVIDER,
+                kind="archive",
+                reference=str(backup.id),
+                facts={"archive": backup.archive},
+            )
+            await session.commit()
         if not await self.stands(backup):
             with TemporaryFile() as content, TemporaryFile() as sealed:
                 await fill(content)

@@ -97,15 +97,16 @@ class BackupActivities:
         """The daily schedule of the plan's website; repeated, it is the same one."""
         async with self._store.step(call) as (session, _):
             website = await _begun(session, call.subject_id)
+            effect = await self._effects.intend(
+                session,
+                call,
+                owner_id=call.subject_id,
+                provider=PROVIDER,
+                kind="schedule",
+                reference=str(call.subject_id),
+                facts={"website_id": str(website.id)},
+            )
             await session.commit()
-        effect = await self._effects.intend(
-            call,
-            owner_id=call.subject_id,
-            provider=PROVIDER,
-            kind="schedule",
-            reference=str(call.subject_id),
-            facts={"website_id": str(website.id)},
-        )
         remote_id = await self._schedules.put(website.id, website.tenant_id)
         await self._effects.present(effect, remote_id=remote_id)
 
@@ -168,7 +169,7 @@ class BackupActivities:
     @activity.defn
     async def archive_site(self, call: StepCall) -> None:
         """The site's files at the store; repeated, it is the same archive."""
-        website, server = await self._placed(call)
+        website, server = await self._store.placed(call)
         async with self._store.step(call) as (session, job):
             backup = await backups.begin(session, job)
             await session.commit()
@@ -229,7 +230,7 @@ class BackupActivities:
 
         Nothing of the site is touched before the archive was found whole.
         """
-        website, server = await self._placed(call)
+        website, server = await self._store.placed(call)
         backup = await self._chosen(call)
         async with self._archives.opened(backup) as content:
             await self._servers.of(server).unpack(
@@ -239,7 +240,7 @@ class BackupActivities:
     @activity.defn
     async def probe_restored(self, call: StepCall) -> None:
         """Looks at the restored site from outside: anything but a server error."""
-        website, server = await self._placed(call)
+        website, server = await self._store.placed(call)
         page = await self._probe.page(server.http_address, host_header=website.domain)
         if page.status >= 500:
             raise ProviderDown("web", f"{website.domain} answers {page.status}")
@@ -281,19 +282,6 @@ class BackupActivities:
                 code="no_backup",
             )
         return backup
-
-    async def _placed(self, call: StepCall) -> tuple[Website, Server]:
-        async with self._store.step(call, platform=True) as (session, _):
-            website = await session.get_one(Website, call.subject_id)
-            if website.server_id is None:
-                raise GiveUp(
-                    Reason.INVALID,
-                    "the website has no place on a server",
-                    code="no_place",
-                )
-            server = await session.get_one(Server, website.server_id)
-            await session.commit()
-            return website, server
 
 
 async def _begun(session: Session, plan_id: UUID) -> Website:

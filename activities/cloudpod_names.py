@@ -37,14 +37,17 @@ class CloudPodNames:
         pod = await self._pod(call)
         for zone, name, type_, content in self._records(pod):
             reference = f"{pod.id}:{type_}"
-            effect = await self._effects.intend(
-                call,
-                owner_id=pod.id,
-                provider=PROVIDER,
-                kind=KIND,
-                reference=reference,
-                facts={"zone": zone, "name": name, "type": type_},
-            )
+            async with self._store.step(call, platform=True) as (session, _):
+                effect = await self._effects.intend(
+                    session,
+                    call,
+                    owner_id=pod.id,
+                    provider=PROVIDER,
+                    kind=KIND,
+                    reference=reference,
+                    facts={"zone": zone, "name": name, "type": type_},
+                )
+                await session.commit()
             await self._put(zone, name, type_, content, reference)
             await self._effects.present(effect, remote_id=name)
 

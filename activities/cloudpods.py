@@ -103,15 +103,18 @@ class CloudPodActivities:
     async def create_guest(self, call: StepCall) -> None:
         """A guest with our mark; one that is there, or on its way, is waited for."""
         pod, node = await self._placed(call)
-        effect = await self._effects.intend(
-            call,
-            owner_id=pod.id,
-            provider=PROVIDER,
-            kind="guest",
-            reference=str(pod.id),
-            account=node.name,
-            facts={"vmid": pod.vmid, "node": node.name, "guest": pod.kind},
-        )
+        async with self._store.step(call, platform=True) as (session, _):
+            effect = await self._effects.intend(
+                session,
+                call,
+                owner_id=pod.id,
+                provider=PROVIDER,
+                kind="guest",
+                reference=str(pod.id),
+                account=node.name,
+                facts={"vmid": pod.vmid, "node": node.name, "guest": pod.kind},
+            )
+            await session.commit()
         place = self._place(pod, node)
         config = await self._ours(place)
         if config is None:

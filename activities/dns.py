@@ -6,11 +6,9 @@ from temporalio import activity
 
 from activities.calls import StepCall
 from activities.effects import EffectLedger
-from activities.errors import GiveUp, ProviderDown, ProviderRejected
-from activities.store import Store
-from models.servers import Server
-from models.states import EffectState, Reason
-from models.websites import Website
+from activities.errors import ProviderDown, ProviderRejected
+from activities.store import Store, placed
+from models.states import EffectState
 
 PROVIDER = "powerdns"
 
@@ -63,17 +61,19 @@ class DnsActivities:
     @activity.defn
     async def create_record(self, call: StepCall) -> None:
         """The A record of the website; repeated, it is the same record."""
-        website, server = await self._placed(call)
-        zone = self._zone_of(website.domain)
-        reference = str(website.id)
-        effect = await self._effects.intend(
-            call,
-            owner_id=website.id,
-            provider=PROVIDER,
-            kind="record",
-            reference=reference,
-            facts={"zone": zone, "name": website.domain, "type": "A"},
-        )
+        async with self._store.step(call, platform=True) as (session, _):
+            website, server = await placed(session, call.subject_id)
+            zone, reference = self._zone_of(website.domain), str(website.id)
+            effect = await self._effects.intend(
+                session,
+                call,
+                owner_id=website.id,
+                provider=PROVIDER,
+                kind="record",
+                reference=reference,
+                facts={"zone": zone, "name": website.domain, "type": "A"},
+            )
+            await session.commit()
         record = (zone, website.domain, "A", (server.public_ip,))
         try:
             await self._names.put_record(*record, reference=reference)
@@ -102,16 +102,3 @@ class DnsActivities:
     def _zone_of(self, domain: str) -> str:
         below = domain.endswith(f".{self._platform}")
         return self._platform if below else domain
-
-    async def _placed(self, call: StepCall) -> tuple[Website, Server]:
-        async with self._store.step(call, platform=True) as (session, _):
-            website = await session.get_one(Website, call.subject_id)
-            if website.server_id is None:
-                raise GiveUp(
-                    Reason.INVALID,
-                    "the website has no place on a server",
-                    code="no_place",
-                )
-            server = await session.get_one(Server, website.server_id)
-            await session.commit()
-            return website, server

@@ -3,16 +3,14 @@ removed once read back as absent."""
 
 from datetime import timedelta
 from typing import Any
-from uuid import UUID, uuid4
-
-from sqlalchemy.dialects.postgresql import insert
-from sqlmodel import col, select
+from uuid import UUID
 
 from activities.calls import StepCall
 from models.base import utc_now
-from models.database import Database
+from models.database import Database, Session
 from models.effects import Effect
 from models.errors import Conflict
+from models.queries import effects
 from models.states import EffectState
 from models.vault import Vault
 
@@ -21,13 +19,14 @@ CHECKS = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1))
 
 
 class EffectLedger:
-    """Every method commits a transaction of its own, and may run twice."""
+    """Every method may run twice; all but `intend` commit by themselves."""
 
     def __init__(self, db: Database, vault: Vault) -> None:
         self._db, self._vault = db, vault
 
     async def intend(
         self,
+        session: Session,
         call: StepCall,
         *,
         owner_id: UUID,
@@ -38,63 +37,29 @@ class EffectLedger:
         secret: bytes | None = None,
         facts: dict[str, Any] | None = None,
     ) -> Effect:
-        """The row, committed before the provider is called.
+        """The row; the caller commits it before the provider is called.
 
         An earlier row with this reference is taken up again, with its first secret.
         Raises `Conflict` if it belongs to another owner.
         """
-        new_id = uuid4()
-        sealed = (
-            self._vault.seal(secret, bound_to=_bound(call.tenant_id, new_id))
-            if secret is not None
-            else None
+        new = Effect(
+            tenant_id=call.tenant_id,
+            job_id=call.job_id,
+            owner_id=owner_id,
+            provider=provider,
+            kind=kind,
+            reference=reference,
+            account=account,
+            facts=facts or {},
         )
-        async with self._db.tenant(call.tenant_id) as session:
-            await session.exec(
-                insert(Effect)
-                .values(
-                    id=new_id,
-                    tenant_id=call.tenant_id,
-                    created_at=utc_now(),
-                    updated_at=utc_now(),
-                    job_id=call.job_id,
-                    owner_id=owner_id,
-                    provider=provider,
-                    kind=kind,
-                    reference=reference,
-                    account=account,
-                    state=EffectState.INTENDED,
-                    sealed=sealed,
-                    facts=facts or {},
-                    check_at=utc_now() + CHECKS[0],
-                    checks=0,
-                )
-                .on_conflict_do_nothing()
+        if secret is not None:
+            new.sealed = self._vault.seal(
+                secret, bound_to=_bound(call.tenant_id, new.id)
             )
-            effect = (
-                await session.exec(
-                    select(Effect)
-                    .where(
-                        Effect.provider == provider,
-                        Effect.kind == kind,
-                        Effect.reference == reference,
-                    )
-                    .with_for_update()
-                )
-            ).one_or_none()
-            if effect is None or effect.owner_id != owner_id:
-                raise Conflict(
-                    f"{provider} {kind} {reference} belongs to another owner"
-                )
-            if effect.state != EffectState.PRESENT:
-                effect.state = EffectState.INTENDED
-                effect.check_at, effect.checks = utc_now() + CHECKS[0], 0
-            effect.job_id = call.job_id
-            if facts:
-                effect.facts = effect.facts | facts
-            effect.updated_at = utc_now()
-            await session.commit()
-            return effect
+        effect = await effects.intend(session, new, check_at=utc_now() + CHECKS[0])
+        if effect is None:
+            raise Conflict(f"{provider} {kind} {reference} belongs to another owner")
+        return effect
 
     def secret(self, effect: Effect) -> bytes:
         """The secret stored before the first call."""
@@ -116,13 +81,7 @@ class EffectLedger:
         Not in a heartbeat, which is throttled and dies with its worker.
         """
         async with self._db.tenant(effect.tenant_id) as session:
-            row = (
-                await session.exec(
-                    select(Effect).where(col(Effect.id) == effect.id).with_for_update()
-                )
-            ).one()
-            row.facts = row.facts | facts
-            row.updated_at = utc_now()
+            await effects.note(session, effect, facts)
             await session.commit()
         effect.facts = effect.facts | facts
 
@@ -135,15 +94,9 @@ class EffectLedger:
     ) -> Effect | None:
         """The row of this reference, if we ever intended it."""
         async with self._db.tenant(call.tenant_id) as session:
-            return (
-                await session.exec(
-                    select(Effect).where(
-                        Effect.provider == provider,
-                        Effect.kind == kind,
-                        Effect.reference == reference,
-                    )
-                )
-            ).one_or_none()
+            return await effects.find(
+                session, provider=provider, kind=kind, reference=reference
+            )
 
     async def _settle(
         self,
@@ -152,19 +105,15 @@ class EffectLedger:
         remote_id: str | None,
         facts: dict[str, Any],
     ) -> None:
+        again = utc_now() + CHECKS[0] if state is EffectState.REMOVED else None
         async with self._db.tenant(effect.tenant_id) as session:
-            row = (
-                await session.exec(
-                    select(Effect).where(col(Effect.id) == effect.id).with_for_update()
-                )
-            ).one()
-            row.state = state
-            row.remote_id = remote_id or row.remote_id
-            row.facts = row.facts | facts
-            row.updated_at = utc_now()
-            row.checks = 0
-            row.check_at = (
-                utc_now() + CHECKS[0] if state == EffectState.REMOVED else None
+            await effects.settle(
+                session,
+                effect,
+                state,
+                remote_id=remote_id,
+                facts=facts,
+                check_at=again,
             )
             await session.commit()
 

@@ -59,33 +59,26 @@ class OrderActivities:
 
         Safe to repeat: a claim is a unique row, and the order's own claim is returned.
         """
-        async with self._store.step(call) as (session, _):
+        async with self._store.step(call) as (session, job):
             order = await session.get_one(Order, call.subject_id)
-            if await refunds.claim_of(session, order.id) is None:
-                await session.commit()
-                await self._claim(call, order)
-        async with self._store.step(call) as (session, _):
-            order = await session.get_one(Order, call.subject_id, with_for_update=True)
-            order.mark_paid()
-            await tell_customer(session, order, "welcome")
-            plan = await _plan(session, order)
+            if await refunds.claim_of(session, order.id) is not None:
+                await session.refresh(order, with_for_update=True)
+                return await _paid(session, order)
+            named = str(job.input.get("accepted_payment") or "") or None
             await session.commit()
-        return plan
-
-    async def _claim(self, call: StepCall, order: Order) -> None:
-        named = await self._named(call)
         candidates = await self._candidates(order, named)
         # Another order may be quicker at the unique row: then the next one that fits.
-        while not await self._claim_one(call, named, candidates):
+        while (plan := await self._claim(call, named, candidates)) is None:
             continue
+        return plan
 
-    async def _claim_one(
+    async def _claim(
         self, call: StepCall, named: str | None, candidates: Sequence[Payment]
-    ) -> bool:
+    ) -> list[ItemPlan] | None:
         async with self._store.step(call, platform=True) as (session, job):
             order = await session.get_one(Order, call.subject_id, with_for_update=True)
             if await refunds.claim_of(session, order.id) is not None:
-                return True
+                return await _paid(session, order)
             if order.status not in (OrderStatus.AWAITING_PAYMENT, OrderStatus.EXPIRED):
                 raise GiveUp(Reason.ENDED, f"the order is {order.status}")
             taken = await refunds.spoken_for(
@@ -101,7 +94,7 @@ class OrderActivities:
                 raise GiveUp(Reason.PAYMENT_AMBIGUOUS, proof.ambiguous, code=proof.code)
             if proof.payment is None:
                 await self._wait_or_expire(session, order, job, proof.missing)
-                return False
+                return None
             session.add(
                 PaymentClaim(
                     tenant_id=order.tenant_id,
@@ -113,17 +106,9 @@ class OrderActivities:
             )
             try:
                 await refunds.unlist(session, proof.payment.id, order_id=order.id)
-                await session.commit()
+                return await _paid(session, order)
             except IntegrityError:
-                return False
-        return True
-
-    async def _named(self, call: StepCall) -> str | None:
-        """The payment that an operator named as the order's."""
-        async with self._store.step(call) as (session, job):
-            named = job.input.get("accepted_payment")
-            await session.commit()
-        return str(named) if named else None
+                return None
 
     async def _candidates(self, order: Order, named: str | None) -> Sequence[Payment]:
         if named:
@@ -230,6 +215,15 @@ def _item(call: StepCall) -> UUID:
     if call.item_id is None:
         raise GiveUp(Reason.INVALID, "the call names no item")
     return call.item_id
+
+
+async def _paid(session: Session, order: Order) -> list[ItemPlan]:
+    """The claim, the order's state and the plan, in one transaction."""
+    order.mark_paid()
+    await tell_customer(session, order, "welcome")
+    plan = await _plan(session, order)
+    await session.commit()
+    return plan
 
 
 async def _plan(session: Session, order: Order) -> list[ItemPlan]:

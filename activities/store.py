@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from uuid import UUID
 
+from sqlmodel import col, select
 from temporalio import activity
 
 from activities.calls import StepCall
@@ -11,7 +12,9 @@ from activities.errors import GiveUp
 from models.base import utc_now
 from models.database import Database, Session
 from models.jobs import Job
+from models.servers import Server
 from models.states import UNDONE_JOBS, JobStatus, Reason
+from models.websites import Website
 
 
 class Store:
@@ -55,6 +58,28 @@ class Store:
             if job.status in UNDONE_JOBS:
                 raise GiveUp(Reason.ENDED, f"the job is over: it is {job.status}")
             yield session, job
+
+    async def placed(self, call: StepCall) -> tuple[Website, Server]:
+        """The call's website and the server that it has a place on."""
+        async with self.step(call, platform=True) as (session, _):
+            found = await placed(session, call.subject_id)
+            await session.commit()
+            return found
+
+
+async def placed(session: Session, website_id: UUID) -> tuple[Website, Server]:
+    """As `Store.placed`, in the caller's transaction of the platform."""
+    found = await session.exec(
+        select(Website, Server)
+        .outerjoin(Server, col(Server.id) == col(Website.server_id))
+        .where(Website.id == website_id)
+    )
+    website, server = found.one()
+    if server is None:
+        raise GiveUp(
+            Reason.INVALID, "the website has no place on a server", code="no_place"
+        )
+    return website, server
 
 
 def finish(job: Job) -> None:

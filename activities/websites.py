@@ -12,7 +12,7 @@ from temporalio import activity
 from activities.calls import StepCall
 from activities.effects import EffectLedger
 from activities.errors import GiveUp, ProviderConflict, ProviderDown, ProviderRejected
-from activities.store import Store, finish
+from activities.store import Store, finish, placed
 from models.base import utc_now
 from models.database import Session
 from models.orders import Order
@@ -115,17 +115,20 @@ class WebsiteActivities:
     @activity.defn
     async def create_site(self, call: StepCall) -> None:
         """A site named and owned by our ids; one that is there already is adopted."""
-        website, server = await self._placed(call)
-        effect = await self._effects.intend(
-            call,
-            owner_id=website.id,
-            provider=PROVIDER,
-            kind="site",
-            reference=str(website.id),
-            account=server.name,
-            secret=secrets.token_urlsafe(24).encode(),
-            facts={"domain": website.domain, "server_id": str(server.id)},
-        )
+        async with self._store.step(call, platform=True) as (session, _):
+            website, server = await placed(session, call.subject_id)
+            effect = await self._effects.intend(
+                session,
+                call,
+                owner_id=website.id,
+                provider=PROVIDER,
+                kind="site",
+                reference=str(website.id),
+                account=server.name,
+                secret=secrets.token_urlsafe(24).encode(),
+                facts={"domain": website.domain, "server_id": str(server.id)},
+            )
+            await session.commit()
         hosting = self._servers.of(server)
         found = await hosting.find_site(website.domain)
         if found is None:
@@ -155,7 +158,7 @@ class WebsiteActivities:
         )
         if effect is None:
             return
-        website, server = await self._placed(call)
+        website, server = await self._store.placed(call)
         hosting = self._servers.of(server)
         await hosting.delete_site(website.domain, site_user=website.site_user)
         found = await hosting.find_site(website.domain)
@@ -166,7 +169,7 @@ class WebsiteActivities:
     @activity.defn
     async def deploy_starter(self, call: StepCall) -> None:
         """Puts the starter page there; files are replaced whole."""
-        website, server = await self._placed(call)
+        website, server = await self._store.placed(call)
         name = "index.html" if website.site_kind == "static" else "index.php"
         await self._servers.of(server).deploy(
             site_user=website.site_user,
@@ -177,7 +180,7 @@ class WebsiteActivities:
     @activity.defn
     async def go_live(self, call: StepCall) -> None:
         """Looks at the site from outside, and only then calls it active."""
-        website, server = await self._placed(call)
+        website, server = await self._store.placed(call)
         await self._see(website, server)
         async with self._store.step(call) as (session, job):
             website = await session.get_one(Website, call.subject_id)
@@ -231,7 +234,7 @@ class WebsiteActivities:
     @activity.defn
     async def suspend_site(self, call: StepCall) -> None:
         """Moves the site aside and shows a notice; nothing is deleted."""
-        website, server = await self._placed(call)
+        website, server = await self._store.placed(call)
         await self._servers.of(server).suspend(
             site_user=website.site_user,
             domain=website.domain,
@@ -246,7 +249,7 @@ class WebsiteActivities:
     @activity.defn
     async def resume_site(self, call: StepCall) -> None:
         """Moves the site back into its place."""
-        website, server = await self._placed(call)
+        website, server = await self._store.placed(call)
         await self._servers.of(server).resume(
             site_user=website.site_user, domain=website.domain
         )
@@ -255,19 +258,6 @@ class WebsiteActivities:
             website.activate(utc_now())
             finish(job)
             await session.commit()
-
-    async def _placed(self, call: StepCall) -> tuple[Website, Server]:
-        async with self._store.step(call, platform=True) as (session, _):
-            website = await session.get_one(Website, call.subject_id)
-            if website.server_id is None:
-                raise GiveUp(
-                    Reason.INVALID,
-                    "the website has no place on a server",
-                    code="no_place",
-                )
-            server = await session.get_one(Server, website.server_id)
-            await session.commit()
-            return website, server
 
 
 def marker(website: Website) -> str:

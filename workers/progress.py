@@ -7,19 +7,16 @@ never overwrites a newer.
 
 import asyncio
 import contextlib
+import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import structlog
-from sqlalchemy import case, func, text, tuple_
-from sqlalchemy.dialects.postgresql import insert
-from sqlmodel import col
+from sqlalchemy import text
 
-from models.base import utc_now
 from models.database import Database
-from models.jobs import JobStep
 from models.states import StepStatus
 
 _log = structlog.get_logger(__name__)
@@ -53,6 +50,31 @@ class StepLine:
     def place(self) -> tuple[int, datetime, datetime, int]:
         """Where it stands in the order of events."""
         return (self.generation, self.scheduled_at, self.tried_at, self.phase)
+
+
+# One statement for every batch, whatever its size. Temporal counts tries anew when
+# somebody resets a step.
+_WRITE = text(
+    "insert into job_steps (id, created_at, tenant_id, job_id, name, status,"
+    " generation, scheduled_at, tried_at, phase, tries, started_at, ended_at,"
+    " next_retry_at, code, message)"
+    " select gen_random_uuid(), clock_timestamp(), line.*"
+    " from jsonb_to_recordset(cast(:rows as jsonb)) as line(tenant_id uuid,"
+    " job_id uuid, name text, status text, generation int, scheduled_at timestamptz,"
+    " tried_at timestamptz, phase int, tries int, started_at timestamptz,"
+    " ended_at timestamptz, next_retry_at timestamptz, code text, message text)"
+    " on conflict (job_id, name) do update set status = excluded.status,"
+    " generation = excluded.generation, scheduled_at = excluded.scheduled_at,"
+    " tried_at = excluded.tried_at, phase = excluded.phase,"
+    " started_at = coalesce(job_steps.started_at, excluded.started_at),"
+    " ended_at = excluded.ended_at, next_retry_at = excluded.next_retry_at,"
+    " code = excluded.code, message = excluded.message,"
+    " tries = case when job_steps.scheduled_at = excluded.scheduled_at"
+    " then greatest(job_steps.tries, excluded.tries) else excluded.tries end"
+    " where (job_steps.generation, job_steps.scheduled_at, job_steps.tried_at,"
+    " job_steps.phase) < (excluded.generation, excluded.scheduled_at,"
+    " excluded.tried_at, excluded.phase)"
+)
 
 
 class ProgressWriter:
@@ -92,37 +114,10 @@ async def write(db: Database, lines: Iterable[StepLine]) -> None:
         return
     # In one order everywhere, so that two writers cannot lock each other out.
     rows = [newest[key] for key in sorted(newest, key=str)]
-    statement = insert(JobStep).values(
-        [asdict(row) | {"id": uuid4(), "created_at": utc_now()} for row in rows]
-    )
-    new = statement.excluded
-    place = ("generation", "scheduled_at", "tried_at", "phase")
-    kept = ("tenant_id", "job_id", "name", "started_at")
-    changed = {
-        field: getattr(new, field)
-        for field in StepLine.__dataclass_fields__
-        if field not in kept
-    }
-    statement = statement.on_conflict_do_update(
-        index_elements=["job_id", "name"],
-        set_=changed
-        | {
-            "started_at": func.coalesce(JobStep.started_at, new.started_at),
-            # Temporal counts anew when somebody resets a step.
-            "tries": case(
-                (
-                    col(JobStep.scheduled_at) == new.scheduled_at,
-                    func.greatest(JobStep.tries, new.tries),
-                ),
-                else_=new.tries,
-            ),
-        },
-        where=tuple_(*(getattr(JobStep, field) for field in place))
-        < tuple_(*(getattr(new, field) for field in place)),
-    )
+    told = [vars(row) for row in rows]
     changed_jobs = " ".join(sorted({str(row.job_id) for row in rows}))
     async with db.platform() as session:
-        await session.exec(statement)
         connection = await session.connection()
+        await connection.execute(_WRITE, {"rows": json.dumps(told, default=str)})
         await connection.execute(_TELL, {"jobs": changed_jobs})
         await session.commit()

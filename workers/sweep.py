@@ -57,12 +57,12 @@ class Sweep:
                 .limit(200)
             )
             pending = found.all()
-            aborts = {job.id: await jobs.open_abort(session, job) for job in pending}
+            aborts = await jobs.open_aborts(session, pending)
         limit = asyncio.Semaphore(_AT_ONCE)
 
         async def one(job: Job) -> None:
             async with limit:
-                await self._start(job, aborts[job.id])
+                await self._start(job, aborts.get(job.id))
 
         await _all(one(job) for job in pending)
 
@@ -80,8 +80,7 @@ class Sweep:
         async with asyncio.timeout(_BOUND.total_seconds()):
             await start(self._client, ref, batch=job.batch)
         async with self._db.platform() as session:
-            row = await session.get_one(Job, job.id, with_for_update=True)
-            row.started_generation = max(row.started_generation, job.generation)
+            await jobs.started(session, job)
             await session.commit()
 
     async def _end_earlier_run(self, job: Job) -> None:

@@ -33,6 +33,11 @@ _RESOLVE = text(
     " and (cast(:cause as text) is null or cause = :cause)"
 )
 
+_STARTED = text(
+    "update jobs set started_generation = greatest(started_generation, :generation)"
+    " where id = :job"
+)
+
 
 async def get(session: Session, job_id: UUID, *, lock: bool = False) -> Job:
     """The job. Raises `NotFound` if it is unknown or another tenant's."""
@@ -135,6 +140,33 @@ async def open_abort(session: Session, job: Job) -> Decision | None:
             .order_by(col(Decision.created_at))
         )
     ).first()
+
+
+async def open_aborts(session: Session, pending: Sequence[Job]) -> dict[UUID, Decision]:
+    """The open abort of each of these jobs that has one, by the job's id."""
+    if not pending:
+        return {}
+    found = await session.exec(
+        select(Decision)
+        .where(
+            col(Decision.job_id).in_([job.id for job in pending]),
+            col(Decision.act).in_(ABORTS),
+            Decision.status != DecisionStatus.REFUSED,
+        )
+        .order_by(col(Decision.created_at).desc())
+    )
+    told = {(one.job_id, one.generation): one for one in found.all()}
+    return {
+        job.id: told[job.id, job.generation]
+        for job in pending
+        if (job.id, job.generation) in told
+    }
+
+
+async def started(session: Session, job: Job) -> None:
+    """Its generation has a run."""
+    connection = await session.connection()
+    await connection.execute(_STARTED, {"job": job.id, "generation": job.generation})
 
 
 async def take_back(session: Session, job: Job, order: Decision) -> None:

@@ -78,6 +78,8 @@ async def refunded(session: Session, order_id: UUID) -> Cents:
 
 async def unrefunded(session: Session, items: Sequence[OrderItem]) -> list[OrderItem]:
     """Those of the lines whose money is not given back yet."""
+    if not items:
+        return []
     made = await session.exec(
         select(PaymentRefund.order_item_id).where(
             col(PaymentRefund.order_item_id).in_([item.id for item in items]),
