@@ -46,6 +46,7 @@ from api.settings import ApiSettings
 from api.webhooks import bounces as bounce_webhook
 from api.webhooks import orders as order_webhook
 from api.webhooks import stripe as stripe_webhook
+from models import metrics
 from models.database import Database
 from models.direct import Direct
 from models.vault import Vault
@@ -105,8 +106,10 @@ def create_app(settings: ApiSettings) -> FastAPI:
             feed=feed,
         )
         listening = asyncio.create_task(feed.run())
+        metrics.count_commits()
         try:
-            yield
+            async with metrics.served(settings, db):
+                yield
         finally:
             feed.end()
             listening.cancel()

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars, unbind_contextvars
 
-from api import limits
+from api import limits, metrics
 from api.errors import answer, unexpected
 from api.surfaces import Failure
 from models.logs import where
@@ -61,12 +61,15 @@ class Edge:
             response = answer(unexpected(request_id), scope["path"])
             await response(scope, receive, told)
         finally:
+            method, route = scope["method"], route_of(scope)
+            seconds = time.perf_counter() - began
+            metrics.count(method, route, status, seconds)
             _log.info(
                 "request",
-                method=scope["method"],
-                route=route_of(scope),
+                method=method,
+                route=route,
                 status=status,
-                ms=round((time.perf_counter() - began) * 1000, 2),
+                ms=round(seconds * 1000, 2),
                 bytes=size,
             )
             unbind_contextvars("request_id", "tenant_id", "caller")

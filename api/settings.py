@@ -5,10 +5,11 @@ from temporalio.envconfig import ClientConfig, ClientConnectConfig
 
 from api.auth.demand import Demand
 from api.limits import Kind
-from models.settings import Settings, SettingsRefused
+from models.metrics import MetricsSettings
+from models.settings import SettingsRefused
 
 
-class ApiSettings(Settings):
+class ApiSettings(MetricsSettings):
     """For `mpanel api`."""
 
     database_url: SecretStr = Field(

@@ -11,6 +11,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from temporalio.client import Client
 
+from models import metrics
 from models.database import Database
 from models.queries.backups import active_plans
 from workers import idempotency, logins
@@ -20,6 +21,7 @@ from workers.clients import clients_of
 from workers.gates import CHANNEL as GATES
 from workers.heartbeat import Heartbeat, looks_of
 from workers.loops import Loop, listen
+from workers.metrics import Backlogs
 from workers.money import NightlyBooks
 from workers.nodes import NodeWorkers
 from workers.progress import ProgressWriter
@@ -71,6 +73,8 @@ async def main(
         loops = loops_of(settings, client, db, wired)[0]
     heartbeat = Heartbeat(db, served, looks_of(settings, client))
     loops += heartbeat.loops
+    metrics.count_commits()
+    backlogs = Backlogs(db, client).refresh if STORIES in served else None
     background = [
         asyncio.create_task(progress.run()),
         asyncio.create_task(listen(db.url, loops)),
@@ -78,6 +82,7 @@ async def main(
     ]
     try:
         async with AsyncExitStack() as running:
+            await running.enter_async_context(metrics.served(settings, db, backlogs))
             for worker in workers:
                 await running.enter_async_context(worker)
             if PROXMOX in served:

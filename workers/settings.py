@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 from temporalio.envconfig import ClientConfig, ClientConnectConfig
 
+from models.metrics import MetricsSettings
 from models.settings import PREFIX, Settings, SettingsRefused
 from models.vault import Vault
 from workers.quiet import QuietHours
@@ -56,7 +57,7 @@ class VaultSettings(DatabaseSettings):
             raise SettingsRefused(f"{PREFIX}ENCRYPTION_KEYS is wrong: {want}") from None
 
 
-class WorkerSettings(VaultSettings):
+class WorkerSettings(VaultSettings, MetricsSettings):
     """For `mpanel worker`: every provider's address and key."""
 
     platform_domain: str = Field(

@@ -74,6 +74,7 @@ def test_dev_json_tells_everything_to_its_owner_alone(stack: Program) -> None:
         "order_webhook_secret",
         "stripe_api_key",
         "marketing_api_key",
+        "metrics",
         "processes",
     ]
     names = ["stripe", "powerdns", "hosting", "backup_store", "mail", "proxmox"]

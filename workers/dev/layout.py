@@ -86,6 +86,7 @@ class Layout:
             "MPANEL_ORDER_WEBHOOK_SECRET": self.keys.order_webhook_secret,
             "MPANEL_STRIPE_WEBHOOK_SECRET": self.keys.stripe_webhook_secret,
             "MPANEL_BOUNCE_WEBHOOK_SECRET": self.keys.bounce_webhook_secret,
+            "MPANEL_METRICS_PORT": str(self.ports["api_metrics"]),
         }
 
     def worker(self) -> dict[str, str]:
@@ -111,6 +112,7 @@ class Layout:
             "MPANEL_MAIL_FROM": "MigraHosting <support@migrahosting.example>",
             "MPANEL_MAIL_BOUNCE_DOMAIN": "bounces.migrahosting.example",
             "MPANEL_OPERATOR_EMAIL": "operator@migrahosting.example",
+            "MPANEL_METRICS_PORT": str(self.ports["worker_metrics"]),
         }
 
     def simulators(self) -> Path:
@@ -179,6 +181,10 @@ class Layout:
             "order_webhook_secret": self.keys.order_webhook_secret,
             "stripe_api_key": self.keys.stripe_api_key,
             "marketing_api_key": None,
+            "metrics": {
+                name: f"{self._http(f'{name}_metrics')}/metrics"
+                for name in ("api", "worker")
+            },
             "processes": dict(sorted(processes.items())),
         }
 

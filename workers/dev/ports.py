@@ -29,6 +29,8 @@ NAMES = (
     "backup_store_ssh",
     "mail",
     "mail_smtp",
+    "api_metrics",
+    "worker_metrics",
     "proxmox",
     "proxmox_api",
 )

@@ -56,6 +56,7 @@ def links(dev: Mapping[str, Any], data_dir: Path, *, secret: bool) -> Table:
         ("Temporal", dev["temporal_ui"]),
         ("Mail", simulators["mail"]),
         ("Log in as", f"{admin['email']}  {password}"),
+        ("Metrics", "  ".join(dev["metrics"].values())),
         ("Data", str(data_dir)),
         ("Logs", str(data_dir / "logs")),
     ):
