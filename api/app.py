@@ -19,6 +19,7 @@ from api.feed import Feed
 from api.mpanel import (
     alert_rules,
     alerts,
+    api_keys,
     audit,
     auth,
     backups,
@@ -74,6 +75,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     mails.router,
     payments.router,
     audit.router,
+    api_keys.router,
     order_webhook.router,
     stripe_webhook.router,
     bounce_webhook.router,

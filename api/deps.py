@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 from fastapi import Depends, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 from temporalio.client import Client
 
 from api import idempotency
@@ -16,17 +16,23 @@ from api.auth.origin import Origin
 from api.auth.tokens import Signer
 from api.feed import Feed
 from api.limits import OF_ADDRESSES, Quota, kind_of
-from api.refusals import Refusals
+from api.refusals import Refusals, Refused
+from api.services import api_keys
 from api.services.auth import Desk
 from api.settings import ApiSettings
+from models.api_keys import key_hash
 from models.database import Database, Session
 from models.direct import Direct
-from models.errors import Denied, SessionLimited, Unauthenticated
+from models.errors import Denied, KeyInBrowser, SessionLimited, Unauthenticated
 from models.logs import about
 from models.queries import entries, sessions
 from models.queries.entries import Call, Entered
 from models.users import Role
 from models.vault import Vault
+
+# Headers that no page can keep a browser from sending.
+_OF_BROWSERS = {"origin", "sec-fetch-site"}
+KEY_HEADER = "X-API-Key"
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,17 @@ Bearer = Annotated[
     HTTPAuthorizationCredentials | None,
     Depends(HTTPBearer(auto_error=False, description="The `token` of a login.")),
 ]
+ApiKey = Annotated[
+    str | None,
+    Depends(
+        APIKeyHeader(
+            name=KEY_HEADER,
+            auto_error=False,
+            description="A key of POST /api/api-keys, in place of a login. Never in a"
+            " browser.",
+        )
+    ),
+]
 
 
 async def enter(
@@ -118,16 +135,18 @@ async def enter(
         with suppress(Unauthenticated):
             claims = parts.signer.read(bearer.credentials)
             call = replace(call, user_id=claims.user_id, session_id=claims.session_id)
+    # Not as a parameter: the document would say that every call takes a key.
+    if key := request.headers.get(KEY_HEADER):
+        call = replace(call, key_hash=key_hash(key))
     entered = await entries.enter(parts.direct, call)
     Quota(kind, parts.settings.calls_a_minute(kind), entered).spend(request.scope)
     return entered
 
 
-async def logged_in(
-    parts: InProcess,
-    entered: Annotated[Entered, Depends(enter)],
-    bearer: Bearer,
-) -> Actor:
+Entry = Annotated[Entered, Depends(enter)]
+
+
+async def logged_in(parts: InProcess, entered: Entry, bearer: Bearer) -> Actor:
     """Whoever the bearer token names, with the roles of this moment."""
     if bearer is None:
         raise Unauthenticated("send `Authorization: Bearer <token>`")
@@ -164,16 +183,53 @@ async def signed_in(actor: AnySession) -> Actor:
     return actor
 
 
+# People alone: what belongs to a login.
 SignedIn = Annotated[Actor, Depends(signed_in)]
+
+
+async def key_holder(request: Request, parts: InProcess, entered: Entry) -> Actor:
+    """The program that the key was given to. Raises `KeyInBrowser`: everybody who
+    opens the page has it."""
+    if entered.key is None:
+        raise Unauthenticated("the API key is not valid, or not any more")
+    actor = api_keys.holder(entered.key, parts.settings.second_factor)
+    about(tenant_id=actor.tenant_id, caller=f"key:{actor.id}")
+    if _OF_BROWSERS & set(request.headers):
+        of_it = ("api_key", str(actor.id), "sent by a browser")
+        told = Refused(actor.tenant_id, actor.by, "key.used_in_browser", *of_it)
+        await parts.refusals.count(told)
+        raise KeyInBrowser(
+            "an API key in a browser is known to everybody who opens the page: call"
+            " from a server, and revoke this key"
+        )
+    return actor
+
+
+async def caller(
+    request: Request, parts: InProcess, entered: Entry, key: ApiKey, bearer: Bearer
+) -> Actor:
+    """A person by their login, or a program by its key."""
+    if key is None:
+        return await signed_in(await logged_in(parts, entered, bearer))
+    if bearer is not None:
+        raise Unauthenticated("send a bearer token or X-API-Key, not both")
+    return await key_holder(request, parts, entered)
+
+
+Caller = Annotated[Actor, Depends(caller)]
 
 
 Again = Callable[[], Awaitable[None]]
 
 
-async def _again(parts: InProcess, actor: SignedIn) -> Again:
+async def _again(parts: InProcess, actor: Caller) -> Again:
     async def ask() -> None:
         async with parts.db.platform() as session:
-            roles = await sessions.roles_of(session, actor.id, actor.session_id)
+            roles: frozenset[str] | None
+            if actor.kind == "api_key":
+                roles = await api_keys.roles_of(session, actor.id)
+            else:
+                roles = await sessions.roles_of(session, actor.id, actor.session_id)
         if roles != actor.roles:
             raise Unauthenticated("the login has ended, or its roles have changed")
 
@@ -188,7 +244,7 @@ def _having(*roles: Role) -> Callable[[Actor], Awaitable[Actor]]:
     """Lets in who has one of the roles; super_admin always."""
     allowed = {Role.SUPER_ADMIN, *roles}
 
-    async def check(actor: SignedIn) -> Actor:
+    async def check(actor: Caller) -> Actor:
         if not actor.roles & allowed:
             needed = ", ".join(sorted(allowed))
             raise Denied(f"this needs one of the roles {needed}")
@@ -204,7 +260,7 @@ Platform = Annotated[Actor, Depends(_having())]
 
 
 async def rows_in_sight(
-    request: Request, parts: InProcess, actor: SignedIn
+    request: Request, parts: InProcess, actor: Caller
 ) -> AsyncIterator[Session]:
     """A session of the caller's; under an Idempotency-Key, one that repeats safely."""
     if idempotency.keyed(request):

@@ -5,6 +5,7 @@ DomainError
 |-- Invalid        a value is wrong; `field` names it, the message says what is allowed
 |   `-- KeyReused      the Idempotency-Key came before with another request
 |-- Denied         known caller, not allowed
+|   |-- KeyInBrowser     an API key that everybody can read who looks at the page
 |   |-- SessionLimited   until a second factor is set up or proven
 |   `-- StepUpRequired   not proven lately enough for this act
 |-- Unauthenticated  nobody we know, or a signature that does not fit
@@ -53,6 +54,10 @@ class KeyReused(Invalid):
 
 class Denied(DomainError):
     code = "FORBIDDEN"
+
+
+class KeyInBrowser(Denied):
+    code = "KEY_IN_BROWSER"
 
 
 class SessionLimited(Denied):

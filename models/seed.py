@@ -17,10 +17,11 @@ from sqlmodel import col, select
 from models.addresses import AddressPool
 from models.base import utc_now
 from models.database import Database, Session
-from models.errors import Conflict, Invalid, NotFound
+from models.errors import Conflict, Invalid
 from models.money import to_cents
 from models.ordering import email_address
 from models.products import Product
+from models.queries import tenants
 from models.queries.addresses import add_pool, add_vmids
 from models.servers import PROXMOX, Server
 from models.tenants import MIGRAHOSTING, Tenant
@@ -104,11 +105,7 @@ async def create_user(
     db = Database(url, pool_size=1)
     try:
         async with db.platform() as session:
-            found = (
-                await session.exec(select(Tenant).where(Tenant.name == tenant))
-            ).one_or_none()
-            if found is None:
-                raise NotFound(f"there is no tenant {tenant}")
+            found = await tenants.by_name(session, tenant)
             user = _user(email, password, Role(role), found.id)
             if not await _add_missing(session, User, [user]):
                 raise Conflict(f"there is a user {user['email']} already")

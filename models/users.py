@@ -14,6 +14,11 @@ class Role(StrEnum):
     OPERATOR = "operator"
     VIEWER = "viewer"
 
+    @property
+    def rank(self) -> int:
+        """The more one may do, the higher."""
+        return -list(Role).index(self)
+
 
 class User(TenantRow, table=True):
     __tablename__ = "users"

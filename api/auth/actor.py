@@ -5,8 +5,9 @@ from datetime import datetime
 from uuid import UUID
 
 from api.auth.demand import FRESH
+from models.api_keys import Scope
 from models.base import utc_now
-from models.errors import StepUpRequired
+from models.errors import Denied, StepUpRequired
 from models.queries.audit import By
 from models.tenants import MIGRAHOSTING
 from models.users import Role
@@ -24,7 +25,8 @@ class Actor:
     """`roles` are those of the row at this request; `author` is how audits name it.
 
     `session_id` is the login that the call belongs to; `second_factor_at` is when it
-    proved one last, `second_factor_demanded` whether it has to.
+    proved one last, `second_factor_demanded` whether it has to. A key has `scopes`,
+    which give it the roles; it proves no second factor.
     """
 
     kind: str
@@ -35,6 +37,7 @@ class Actor:
     session_id: UUID
     second_factor_at: datetime | None = None
     second_factor_demanded: bool = False
+    scopes: frozenset[Scope] = frozenset()
 
     @property
     def by(self) -> By:
@@ -60,7 +63,17 @@ class Actor:
     @property
     def limited(self) -> bool:
         """Whether it may only set up or prove its second factor."""
-        return self.second_factor_demanded and self.second_factor_at is None
+        by_person = self.kind == "user"
+        return by_person and self.second_factor_demanded and not self.second_factor_at
+
+    def may_grant(self, role: Role) -> bool:
+        """Whether it is not above the caller's own."""
+        return any(own.rank >= role.rank for own in self.roles)
+
+    def prove_scope(self, scope: Scope) -> None:
+        """Raises `Denied` if the key lacks it."""
+        if scope not in self.scopes:
+            raise Denied(f"this needs an API key of scope {scope}")
 
     def prove_fresh(self, act: str) -> None:
         """Before what cannot be taken back, where a second factor is demanded.

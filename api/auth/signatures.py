@@ -21,15 +21,21 @@ _WHSEC: Final = "whsec_"
 
 
 def check_order(
-    secret: str, headers: Mapping[str, str], body: bytes, *, now: datetime
+    secret: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    now: datetime,
+    needed: bool = True,
 ) -> str | None:
     """The Standard Webhooks id, if that scheme signed it; None for the plain one.
 
-    Whichever signature is sent must hold. Raises `Unauthenticated`.
+    Whichever signature is sent must hold; one is, if it is `needed`. Raises
+    `Unauthenticated`.
     """
     plain = headers.get("x-webhook-signature")
     standard = headers.get("webhook-signature")
-    if plain is None and standard is None:
+    if needed and plain is None and standard is None:
         raise Unauthenticated("the body is not signed: send X-Webhook-Signature")
     if plain is not None:
         expected = f"sha256={_digest(secret.encode(), body).hex()}"

@@ -7,10 +7,19 @@ from fastapi import APIRouter, Header, Request
 
 from api.auth import signatures
 from api.bodies import Text, parsed
-from api.deps import CalledFrom, InProcess, PlatformRows, Temporal
+from api.deps import (
+    ApiKey,
+    CalledFrom,
+    Entry,
+    InProcess,
+    PlatformRows,
+    Temporal,
+    key_holder,
+)
 from api.limits import Kind, counted_as
 from api.schemas import CamelModel, failures
 from api.services import orders
+from models.api_keys import Scope
 from models.base import utc_now
 from models.ordering import Line, OrderRequest, Placed, RepeatKey
 from models.states import JobKind, JobStatus, ServiceStatus
@@ -99,7 +108,7 @@ _EXAMPLE = {
 @router.post(
     "/provisioning/webhooks/order-created",
     status_code=202,
-    responses=failures(400, 401, 413),
+    responses=failures(400, 401, 403, 413),
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -116,22 +125,26 @@ async def order_created(
     temporal: Temporal,
     parts: InProcess,
     origin: CalledFrom,
+    api_key: ApiKey,
+    entered: Entry,
     idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
 ) -> OrderReceivedOut:
     """Accept an order. What it buys is delivered once its payment is proven.
 
-    Signed with `X-Webhook-Signature: sha256=<hex HMAC-SHA256 of the body>`, or with the
-    Standard Webhooks headers. Repeats are known by the first present of webhook-id,
+    Sent with an `X-API-Key` of scope `orders:write`, or signed: with
+    `X-Webhook-Signature: sha256=<hex HMAC-SHA256 of the body>`, or with the Standard
+    Webhooks headers. Repeats are known by the first present of webhook-id,
     Idempotency-Key, orderId, stripeCheckoutSessionId, stripePaymentIntentId.
     """
     raw = await request.body()
     settings = parts.settings
+    secret = settings.order_webhook_secret.get_secret_value()
     async with parts.refusals.of("order-created", origin.network):
+        if api_key is not None:
+            holder = await key_holder(request, parts, entered)
+            holder.prove_scope(Scope.ORDERS_WRITE)
         event_id = signatures.check_order(
-            settings.order_webhook_secret.get_secret_value(),
-            request.headers,
-            raw,
-            now=utc_now(),
+            secret, request.headers, raw, now=utc_now(), needed=api_key is None
         )
     body = parsed(OrderCreatedIn, raw)
     order = body.request()

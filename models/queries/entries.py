@@ -1,7 +1,8 @@
 """What is asked when a request comes in: one statement, whoever calls.
 
-It counts the call, tells whose login it belongs to and what its user may do at this
-moment, and now and then notes that the login was seen.
+It counts the call, tells whose login or key it belongs to and what they may do at this
+moment, and now and then notes that the login was seen, or the key used. Nothing is
+remembered, so a revoked one is refused by the very next request of any process.
 """
 
 from dataclasses import dataclass
@@ -25,10 +26,17 @@ with login as materialized (
     update sessions set last_seen_at = now(), address = %(address)s
     where id = (select session_id from login)
         and last_seen_at < now() - interval '5 minutes'
+), key as materialized (
+    select id, tenant_id, name, public_id, scopes, last_used_at from api_keys
+    where key_hash = %(key_hash)s and revoked_at is null
+        and (expires_at is null or expires_at > now())
+), used as (
+    update api_keys set last_used_at = now() where id = (select id from key
+        where last_used_at is null or last_used_at < now() - interval '1 minute')
 ), counted as (
     insert into call_counts as c (key, ends_at, hits) values (
         %(kind)s || coalesce((select ':user:' || id from login),
-            ':address:' || %(network)s),
+            (select ':key:' || id from key), ':address:' || %(network)s),
         now() + %(window)s * interval '1 second', 1)
     on conflict (key) do update set
         hits = case when c.ends_at <= now() then 1 else c.hits + 1 end,
@@ -38,8 +46,8 @@ with login as materialized (
 )
 select hits, extract(epoch from ends_at)::float8,
     extract(epoch from ends_at - now())::float8,
-    session_id, id, tenant_id, email, roles, second_factor_at
-from counted left join login on true
+    login.*, key.id, key.tenant_id, key.name, key.public_id, key.scopes
+from counted left join login on true left join key on true
 """
 
 
@@ -52,6 +60,7 @@ class Call:
     network: str
     user_id: UUID | None = None
     session_id: UUID | None = None
+    key_hash: str | None = None
 
 
 @dataclass(frozen=True)
@@ -67,14 +76,26 @@ class LoginUser:
 
 
 @dataclass(frozen=True)
+class KeyHolder:
+    """The program that a good key was given to."""
+
+    id: UUID
+    tenant_id: UUID
+    name: str
+    public_id: str
+    scopes: list[str]
+
+
+@dataclass(frozen=True)
 class Entered:
     """`hits`: this call is number so many of the minute that ends at `ends_at` (epoch
-    seconds), in `seconds`. `user`: None if the login is over, or none was named."""
+    seconds), in `seconds`. `user`, `key`: None if what was sent is over, or nothing."""
 
     hits: int
     ends_at: float
     seconds: float
     user: LoginUser | None
+    key: KeyHolder | None
 
 
 async def enter(direct: Direct, call: Call) -> Entered:
@@ -85,10 +106,12 @@ async def enter(direct: Direct, call: Call) -> Entered:
         "user": call.user_id,
         "address": call.address,
         "network": call.network,
+        "key_hash": call.key_hash,
         "window": WINDOW_SECONDS,
     }
     row = await direct.row(_ENTER, values)
     assert row is not None  # noqa: S101 - an insert that returns has a row
-    hits, ends_at, seconds, *login = row
-    user = LoginUser(*login) if login[0] else None
-    return Entered(hits, ends_at, seconds, user)
+    hits, ends_at, seconds = row[:3]
+    user = LoginUser(*row[3:9]) if row[3] else None
+    key = KeyHolder(*row[9:]) if row[9] else None
+    return Entered(hits, ends_at, seconds, user, key)

@@ -1,30 +1,14 @@
 """`mpanel audit`: a word for people, an exit code for cron."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import psycopg
 
 from models.database import Database
+from tests.cli.mpanel import mpanel
 from tests.conftest import Cluster
 from tests.workers.test_audit import tell
 from workers.dev.postgres import SUPERUSER
-
-KEYS = f"v1:{'A' * 43}="
-
-
-def mpanel(url: str, *words: str) -> "subprocess.CompletedProcess[str]":
-    settings = {"MPANEL_DATABASE_URL": url, "MPANEL_ENCRYPTION_KEYS": KEYS}
-    return subprocess.run(
-        [sys.executable, "-m", "workers.cli", "audit", *words],
-        check=False,
-        env={"PATH": os.environ["PATH"], **settings},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
 
 
 async def test_a_log_is_anchored_verified_and_found_cut(
@@ -34,11 +18,11 @@ async def test_a_log_is_anchored_verified_and_found_cut(
         await tell(db, number)
     file = tmp_path / "anchors"
 
-    assert mpanel(app_url, "anchor", str(file)).returncode == 0
-    printed = mpanel(app_url, "anchor")
+    assert mpanel(app_url, "audit", "anchor", str(file)).returncode == 0
+    printed = mpanel(app_url, "audit", "anchor")
     with file.open("a") as kept:
         kept.write(printed.stdout)
-    good = mpanel(app_url, "verify", "--anchor", str(file))
+    good = mpanel(app_url, "audit", "verify", "--anchor", str(file))
     assert (good.returncode, good.stderr) == (0, "")
     assert good.stdout == (
         "3 rows of 1 tenants were read, 2 anchors held against them: all as written\n"
@@ -46,11 +30,11 @@ async def test_a_log_is_anchored_verified_and_found_cut(
 
     with psycopg.connect(cluster.url(SUPERUSER, database_name)) as superuser:
         superuser.execute("delete from audit_events where seq = 2")
-    bad = mpanel(app_url, "verify")
+    bad = mpanel(app_url, "audit", "verify")
     assert bad.returncode == 1
     assert "00000000-0000-4000-8000-000000000001 row 2: removed\n" in bad.stdout
 
     file.write_text(file.read_text().replace("[3,", "[2,"))
-    forged = mpanel(app_url, "verify", "--anchor", str(file))
+    forged = mpanel(app_url, "audit", "verify", "--anchor", str(file))
     assert forged.returncode == 1
     assert "line 1 is no anchor that we signed" in forged.stderr

@@ -5,7 +5,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from workers.cli import audit, demo, dev, doctor, processes, users
+from workers.cli import audit, demo, dev, doctor, keys, processes, users
 
 
 class _Commands(TyperGroup):
@@ -47,4 +47,5 @@ app.command("worker")(processes.worker)
 app.command("migrate")(processes.migrate)
 app.command("doctor")(doctor.doctor)
 app.add_typer(audit.app, name="audit")
+app.add_typer(keys.app, name="key")
 app.add_typer(users.app, name="user")
