@@ -4,7 +4,7 @@ Any number of processes may: one at a time does, and what it finds is unique.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -29,6 +29,8 @@ _log = structlog.get_logger(__name__)
 _LOCK = text("select pg_try_advisory_xact_lock(7267353)")
 _CUSTOMERS: Final = "customer_told"
 _QUEUES: Final = "queue_without_worker"
+# Looks at every website's archives; an hour's delay is nothing to a day's.
+_SELDOM: Final[Mapping[str, float]] = {"backup_missed": 600.0}
 _ASK_QUEUES_EVERY = 15.0
 _ASK_WITHIN = timedelta(seconds=3)
 
@@ -42,6 +44,7 @@ class Alarms:
         self, db: Database, pollers: Pollers, *, queues: Sequence[str] = ALL
     ) -> None:
         self._db, self._pollers, self._queues = db, pollers, queues
+        self._evaluated_at: dict[str, float] = {}
         self._asked_at = 0.0
         # When each queue was last seen with a worker; at first, when we began.
         self._served_at = dict.fromkeys(queues, time.monotonic())
@@ -51,6 +54,10 @@ class Alarms:
         async with self._db.platform() as session:
             rules = await alert_rules.in_force(session)
         for name, rule in rules.items():
+            every = _SELDOM.get(name, 0.0)
+            if time.monotonic() - self._evaluated_at.get(name, -every) < every:
+                continue
+            self._evaluated_at[name] = time.monotonic()
             try:
                 await self._evaluate(name, rule)
             except Exception as error:  # noqa: BLE001 - logged; tried again next round

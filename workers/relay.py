@@ -36,6 +36,7 @@ TRY_SECONDS: Final = 45.0
 LEASE: Final = timedelta(seconds=60)
 _LONGEST_REST = 86_400.0
 _SETTLING = 2
+_LOOK_AGAIN = 1.0
 GIVEN_UP: Final = "message_given_up"
 
 
@@ -75,7 +76,8 @@ class Relay:
         }
 
     async def round(self, channel: str) -> None:
-        """Begins to send what is due, and waits for no receiver."""
+        """Sends what is due. A receiver that is slow is not waited for, unless more
+        is due to it than it may have at a time: then until somebody is done."""
         trying, sender = self._trying[channel], self._senders[channel]
         while await sender.open():
             if len(trying) >= SLOTS:
@@ -86,8 +88,13 @@ class Relay:
                 task = asyncio.create_task(self._try(sender, message))
                 trying[task] = message.recipient
                 task.add_done_callback(lambda done: trying.pop(done, None))
-            if not claimed:
+            if claimed:
+                continue
+            if max(Counter(trying.values()).values(), default=0) < outbox.PER_RECIPIENT:
                 return
+            await asyncio.wait(
+                trying, timeout=_LOOK_AGAIN, return_when=asyncio.FIRST_COMPLETED
+            )
 
     async def _claim(self, channel: str) -> list[OutboxMessage]:
         trying = self._trying[channel]

@@ -146,6 +146,8 @@ async def claim(
         if left.setdefault(recipient, PER_RECIPIENT) > 0 and len(chosen) < most:
             left[recipient] -= 1
             chosen.append(message_id)
+    if not chosen:
+        return []
     taken = await session.exec(
         update(OutboxMessage)
         .where(col(OutboxMessage.id).in_(chosen))

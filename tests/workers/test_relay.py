@@ -315,9 +315,10 @@ async def test_a_slow_recipient_delays_nobody_else(db: Database) -> None:
         await tell_mail(db, f"quick{number}@example.com")
 
     began = time.monotonic()
-    await relay.round("mail")
+    sending = asyncio.create_task(relay.round("mail"))
     await until(lambda: len(office.sent) == 5)
     assert time.monotonic() - began < 10
+    sending.cancel()
     for trying in relay._trying["mail"]:
         trying.cancel()
     await relay.aclose()
@@ -370,3 +371,17 @@ async def test_a_body_without_end_is_not_read(db: Database) -> None:
         message_id = await tell_hook(db)
         await settled(relay, "webhook")
     assert (await row(db, message_id)).status == OutboxStatus.SENT
+
+
+async def test_a_flood_of_events_to_one_endpoint_is_sent_in_one_go(
+    db: Database,
+) -> None:
+    async with hooked(db) as (relay, receiver):
+        sent = {str(await tell_hook(db)) for _ in range(40)}
+        began = time.monotonic()
+        await settled(relay, "webhook")
+        took = time.monotonic() - began
+
+    assert {one.headers["webhook-id"] for one in receiver.got} == sent
+    assert len(receiver.got) == 40
+    assert took < 10

@@ -4,6 +4,7 @@ A value that stands in a sentence is plain text until the layout escapes it, so 
 customer typed is never markup; a subject is one line, so it is never a header.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ def letter(template: str, facts: Mapping[str, Any]) -> Letter:
     }
     return Letter(
         subject=" ".join(str(said["subject"]).split())[:200],
-        text=_layouts.get_template("layout.txt").render(given).strip() + "\n",
+        text=_tidy(_layouts.get_template("layout.txt").render(given)),
         html=_layouts.get_template("layout.html").render(given),
     )
 
@@ -63,6 +64,10 @@ def letter(template: str, facts: Mapping[str, Any]) -> Letter:
 @lru_cache
 def _words(language: str) -> dict[str, dict[str, Any]]:
     return tomllib.loads((_HERE / f"{language}.toml").read_text())
+
+
+def _tidy(text: str) -> str:
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
 def _said(value: Any, facts: Mapping[str, Any]) -> Any:
