@@ -85,10 +85,10 @@ def flat(text: str) -> str:
     return " ".join(text.split())
 
 
-async def statuses(db: Database) -> list[str]:
+async def statuses(db: Database, channel: str = "mail") -> list[str]:
     async with db.platform() as session:
         rows = await session.exec(
-            select(OutboxMessage.status).where(OutboxMessage.channel == "mail")
+            select(OutboxMessage.status).where(OutboxMessage.channel == channel)
         )
         return sorted(str(status) for status in rows.all())
 
@@ -201,6 +201,7 @@ async def test_what_somebody_has_in_hand_is_told_no_more(db: Database) -> None:
 
     assert (row.status, row.count) == (AlertStatus.ACKNOWLEDGED, 3)
     assert await statuses(db) == [OutboxStatus.SILENCED] * 3
+    assert await statuses(db, "webhook") == ["queued", "silenced", "silenced"]
 
 
 async def test_several_desks_fold_each_mail_once(db: Database) -> None:
