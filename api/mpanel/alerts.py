@@ -7,13 +7,14 @@ from fastapi import APIRouter, Query
 
 from api.bodies import Text
 from api.deps import Operator, Reader, Rows
+from api.idempotency import Repeatable
 from api.mpanel.decisions import Why
 from api.schemas import ACTS, SIGNED_IN, CamelModel, Id, Page, Paging, Timestamp
 from api.services import alerts as service
 from models.queries import alerts
 from models.states import AlertStatus, Severity
 
-router = APIRouter(prefix="/alerts", tags=["alerts"])
+router = APIRouter(prefix="/alerts", tags=["alerts"], route_class=Repeatable)
 
 
 class AlertOut(CamelModel):
