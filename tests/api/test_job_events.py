@@ -5,30 +5,22 @@ import contextlib
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import httpx
 import pytest
-import uvicorn
-from fastapi import FastAPI
 from sqlmodel import delete
 
-from api.app import create_app
-from api.deps import Parts
-from api.server import Server
 from api.settings import ApiSettings
 from models.base import utc_now
 from models.database import Database
 from models.jobs import Job
 from models.sessions import LoginSession
 from models.states import JobStatus, Reason, StepStatus
-from models.tenants import MIGRAHOSTING
 from models.users import Role
 from tests.api import rows
-from tests.api.conftest import add_user, token_of
+from tests.api.live import SOON, Site, live
 from workers.progress import StepLine, write
-
-SOON = 20
 
 
 @dataclass
@@ -40,38 +32,25 @@ class Event:
     data: dict = field(default_factory=dict)  # type: ignore[type-arg]
 
 
-@dataclass
-class Site:
-    """The API behind a real port, as streams need it."""
+@pytest.fixture
+async def site(settings: ApiSettings, db: Database) -> AsyncIterator[Site]:
+    async with live(settings, db) as made:
+        yield made
 
-    app: FastAPI
-    url: str
-    server: Server
-    db: Database
 
-    @property
-    def parts(self) -> Parts:
-        found: Parts = self.app.state.parts
-        return found
-
-    async def token(self, role: Role, tenant_id: UUID = MIGRAHOSTING) -> str:
-        return await token_of(
-            self.db, await add_user(self.db, role, tenant_id=tenant_id)
-        )
-
-    @contextlib.asynccontextmanager
-    async def stream(
-        self, path: str, token: str, **headers: str
-    ) -> AsyncIterator["Stream"]:
-        """An open stream; the answer's status is checked."""
-        given = {"Authorization": f"Bearer {token}"}
-        given |= {name.replace("_", "-"): value for name, value in headers.items()}
-        async with (
-            httpx.AsyncClient(base_url=self.url, trust_env=False) as client,
-            client.stream("GET", path, headers=given, timeout=SOON) as answer,
-        ):
-            assert answer.status_code == 200, await answer.aread()
-            yield Stream(answer)
+@contextlib.asynccontextmanager
+async def opened(
+    site: Site, path: str, token: str, **headers: str
+) -> AsyncIterator["Stream"]:
+    """An open stream; the answer's status is checked."""
+    given = {"Authorization": f"Bearer {token}"}
+    given |= {name.replace("_", "-"): value for name, value in headers.items()}
+    async with (
+        httpx.AsyncClient(base_url=site.url, trust_env=False) as client,
+        client.stream("GET", path, headers=given, timeout=SOON) as answer,
+    ):
+        assert answer.status_code == 200, await answer.aread()
+        yield Stream(answer)
 
 
 class Stream:
@@ -109,30 +88,6 @@ class Stream:
             while True:
                 found.append(await self.next())
         return found
-
-
-@pytest.fixture
-async def site(settings: ApiSettings, db: Database) -> AsyncIterator[Site]:
-    app = create_app(settings)
-    config = uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=5)
-    server = Server(app, config)
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
-    with _quiet(server):
-        serving = asyncio.create_task(server.serve())
-        async with asyncio.timeout(SOON):
-            while not server.started:  # noqa: ASYNC110 - uvicorn has no event
-                await asyncio.sleep(0.01)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        yield Site(app, f"http://127.0.0.1:{port}", server, db)
-        server.handle_exit(15, None)
-        await serving
-
-
-@contextlib.contextmanager
-def _quiet(server: Server):  # type: ignore[no-untyped-def]
-    """Signals are the test run's."""
-    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign]
-    yield
 
 
 async def add_job(db: Database, status: JobStatus = JobStatus.RUNNING) -> Job:
@@ -180,8 +135,8 @@ async def test_a_stream_begins_with_what_is_and_tells_each_change_until_the_end(
     job = await add_job(db)
     await line(db, job, "create_site", StepStatus.RUNNING)
 
-    async with site.stream(
-        f"/api/jobs/{job.id}/events", await site.token(Role.VIEWER)
+    async with opened(
+        site, f"/api/jobs/{job.id}/events", await site.token(Role.VIEWER)
     ) as stream:
         assert stream.answer.headers["content-type"].startswith("text/event-stream")
         first = await stream.next()
@@ -217,16 +172,16 @@ async def test_who_comes_back_with_the_last_id_is_told_only_what_is_new(
     job, token = await add_job(db), await site.token(Role.VIEWER)
     await line(db, job, "place_website", StepStatus.RUNNING)
     path = f"/api/jobs/{job.id}/events"
-    async with site.stream(path, token) as stream:
+    async with opened(site, path, token) as stream:
         seen = await stream.next()
 
-    async with site.stream(path, token, Last_Event_ID=seen.id) as stream:
+    async with opened(site, path, token, Last_Event_ID=seen.id) as stream:
         await line(db, job, "place_website", StepStatus.SUCCEEDED)
         news = await stream.next()
     assert news.data["steps"][0]["status"] == "succeeded"
     assert news.id != seen.id
 
-    async with site.stream(path, token, Last_Event_ID=seen.id) as stream:
+    async with opened(site, path, token, Last_Event_ID=seen.id) as stream:
         missed = await stream.next()
     assert missed == news
 
@@ -236,7 +191,7 @@ async def test_a_stream_ends_when_its_login_does(
 ) -> None:
     job, token = await add_job(db), await site.token(Role.VIEWER)
 
-    async with site.stream(f"/api/jobs/{job.id}/events", token) as stream:
+    async with opened(site, f"/api/jobs/{job.id}/events", token) as stream:
         await stream.next()
         async with db.platform() as session:
             await session.exec(delete(LoginSession))
@@ -254,7 +209,8 @@ async def test_streams_hold_no_connection_and_are_bounded(
 
     async with contextlib.AsyncExitStack() as open_:
         streams = [
-            await open_.enter_async_context(site.stream(path, token)) for _ in range(20)
+            await open_.enter_async_context(opened(site, path, token))
+            for _ in range(20)
         ]
         for stream in streams:
             await stream.next()
@@ -295,7 +251,7 @@ async def test_open_streams_do_not_hold_up_the_end_of_the_process(
 ) -> None:
     job, token = await add_job(db), await site.token(Role.VIEWER)
 
-    async with site.stream(f"/api/jobs/{job.id}/events", token) as stream:
+    async with opened(site, f"/api/jobs/{job.id}/events", token) as stream:
         await stream.next()
         site.server.handle_exit(15, None)
 
@@ -307,7 +263,7 @@ async def test_the_inbox_tells_when_something_waits_and_when_it_does_not(
 ) -> None:
     job, token = await add_job(db), await site.token(Role.OPERATOR)
 
-    async with site.stream("/api/operator/inbox/events", token) as stream:
+    async with opened(site, "/api/operator/inbox/events", token) as stream:
         assert (await stream.next()).data == {"items": [], "total": 0}
         await become(
             db,

@@ -5,7 +5,17 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from workers.cli import audit, demo, dev, doctor, keys, processes, users
+from workers.cli import (
+    audit,
+    demo,
+    dev,
+    doctor,
+    inbox,
+    keys,
+    login,
+    processes,
+    users,
+)
 
 
 class _Commands(TyperGroup):
@@ -38,6 +48,7 @@ app = typer.Typer(
 
     Start with **mpanel demo**: the whole stack, one paid order, its live website.
     **mpanel dev** keeps the same stack running while you work on it.
+    **mpanel login**, then **mpanel inbox**: what waits for a person, and why.
     """,
 )
 app.command("dev")(dev.dev)
@@ -46,6 +57,9 @@ app.command("api")(processes.api)
 app.command("worker")(processes.worker)
 app.command("migrate")(processes.migrate)
 app.command("doctor")(doctor.doctor)
+app.command("login")(login.login)
+app.command("logout")(login.logout)
+app.add_typer(inbox.app, name="inbox")
 app.add_typer(audit.app, name="audit")
 app.add_typer(keys.app, name="key")
 app.add_typer(users.app, name="user")
