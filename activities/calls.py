@@ -22,6 +22,24 @@ class JobRef:
     abort: UUID | None = None
 
 
+# So many acts of a CloudPod, then a history of its own for the next ones.
+ACTS = 100
+
+
+@dataclass(frozen=True)
+class Life:
+    """What one history of a CloudPod's life hands to the next.
+
+    `waiting`: acts in their order; `known`: runs that were taken lately; `acts`: how
+    many a history holds.
+    """
+
+    cloudpod_id: UUID
+    waiting: tuple[JobRef, ...] = ()
+    known: tuple[str, ...] = ()
+    acts: int = ACTS
+
+
 @dataclass(frozen=True)
 class StepCall:
     """The input of every step and every undo.

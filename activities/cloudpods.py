@@ -17,6 +17,7 @@ from activities.calls import StepCall
 from activities.effects import EffectLedger
 from activities.errors import (
     GiveUp,
+    NotYet,
     ProviderConflict,
     ProviderDown,
     ProviderRejected,
@@ -25,9 +26,9 @@ from activities.store import Store, finish
 from models.base import utc_now
 from models.cloudpods import CloudPod, reference
 from models.effects import Effect
-from models.queries import addresses, cloudpods, services
+from models.queries import addresses, cloudpods, jobs, services
 from models.servers import Server
-from models.states import EffectState, GuestKind, Reason, ServiceStatus
+from models.states import EffectState, GuestKind, JobKind, Reason, ServiceStatus
 from models.subscriptions import Subscription
 
 PROVIDER: Final = "proxmox"
@@ -59,15 +60,78 @@ class Cluster(Protocol):
     async def grow(self, place: Any, disk: str, gib: int) -> str | None: ...
     async def start(self, place: Any) -> str: ...
     async def stop(self, place: Any) -> str: ...
+    async def shut_down(self, place: Any, *, within: int) -> str: ...
+    async def snapshots(self, place: Any) -> list[str]: ...
+    async def snapshot(self, place: Any, name: str, *, description: str) -> str: ...
+    async def roll_back(self, place: Any, name: str) -> str: ...
+    async def delete_snapshot(self, place: Any, name: str) -> str: ...
+    async def back_up(self, place: Any, storage: str, *, notes: str) -> str: ...
+    async def backups(self, node: str, storage: str, vmid: int) -> list[Any]: ...
+    async def restore(self, place: Any, volid: str, *, over: bool) -> str: ...
     async def guard(self, place: Any, group: str) -> None: ...
     async def addresses(self, place: Any) -> list[str]: ...
 
 
-class CloudPodActivities:
-    """`subject_id` of every call is the CloudPod."""
+class OnCluster:
+    """What every step about a guest begins with."""
 
     def __init__(self, store: Store, effects: EffectLedger, cluster: Cluster) -> None:
         self._store, self._effects, self._cluster = store, effects, cluster
+
+    def _place(self, pod: CloudPod, node: Server) -> Any:
+        if pod.vmid is None:
+            raise GiveUp(Reason.INVALID, "the CloudPod has no VMID")
+        return self._cluster.place(node.name, pod.kind, pod.vmid)
+
+    async def _placed(self, call: StepCall) -> tuple[CloudPod, Server]:
+        async with self._store.step(call, platform=True) as (session, _):
+            pod = await cloudpods.get(session, call.subject_id)
+            if pod.server_id is None:
+                raise GiveUp(Reason.INVALID, "the CloudPod has no place on a node")
+            node = await session.get_one(Server, pod.server_id)
+            await session.commit()
+            return pod, node
+
+    async def _present(self, place: Any, pod: CloudPod) -> dict[str, Any]:
+        """Its configuration, with our mark in it."""
+        config = await self._cluster.config(place)
+        if config is None or mark_of(config) != pod.reference:
+            raise ProviderRejected(
+                PROVIDER, f"{place.vmid} is not on {place.node}", code="absent"
+            )
+        return config
+
+    async def _sure(self, call: StepCall) -> tuple[CloudPod, Any]:
+        """The CloudPod and where its guest really is. Raises if it is not there."""
+        pod, node = await self._placed(call)
+        place = self._place(pod, node)
+        await self._present(place, pod)
+        return pod, place
+
+    async def _see_running(self, pod: CloudPod, place: Any) -> None:
+        """Asks the guest itself where it answers."""
+        if await self._cluster.status(place) != "running":
+            raise ProviderDown(PROVIDER, f"{place.vmid} is not running", code="stopped")
+        answering = await self._cluster.addresses(place)
+        if pod.ipv4 not in answering:
+            raise ProviderDown(
+                PROVIDER,
+                f"{place.vmid} answers on {', '.join(answering) or 'nothing'}, not on"
+                f" {pod.ipv4}",
+                code="address",
+            )
+
+    async def _stop(self, place: Any) -> None:
+        if await self._cluster.status(place) == "running":
+            await ended(self._cluster, await self._cluster.stop(place))
+
+    async def _start(self, place: Any) -> None:
+        if await self._cluster.status(place) != "running":
+            await ended(self._cluster, await self._cluster.start(place))
+
+
+class CloudPodActivities(OnCluster):
+    """`subject_id` of every call is the CloudPod."""
 
     @activity.defn
     async def place_cloudpod(self, call: StepCall) -> str:
@@ -171,25 +235,14 @@ class CloudPodActivities:
     async def start_guest(self, call: StepCall) -> None:
         """Runs; one that runs is left running."""
         pod, node = await self._placed(call)
-        place = self._place(pod, node)
-        if await self._cluster.status(place) != "running":
-            await ended(self._cluster, await self._cluster.start(place))
+        await self._start(self._place(pod, node))
 
     @activity.defn
     async def call_active(self, call: StepCall) -> None:
         """Asks the guest itself where it answers, and only then calls it active."""
         pod, node = await self._placed(call)
         place = self._place(pod, node)
-        if await self._cluster.status(place) != "running":
-            raise ProviderDown(PROVIDER, f"{place.vmid} is not running", code="stopped")
-        answering = await self._cluster.addresses(place)
-        if pod.ipv4 not in answering:
-            raise ProviderDown(
-                PROVIDER,
-                f"{place.vmid} answers on {', '.join(answering) or 'nothing'}, not on"
-                f" {pod.ipv4}",
-                code="address",
-            )
+        await self._see_running(pod, place)
         async with self._store.step(call) as (session, job):
             pod = await cloudpods.get(session, call.subject_id, lock=True)
             pod.activate(utc_now())
@@ -199,13 +252,24 @@ class CloudPodActivities:
             await session.commit()
 
     @activity.defn
-    async def begin_pod_removal(self, call: StepCall) -> None:
-        """The CloudPod is on its way out; nobody else works on it from here on."""
+    async def begin_pod_removal(self, call: StepCall) -> bool:
+        """The CloudPod is on its way out. Whether a guest is there to be held a while.
+
+        Its provisioning, which was told to end, has ended first.
+        """
         async with self._store.step(call) as (session, _):
             pod = await cloudpods.get(session, call.subject_id, lock=True)
+            for other in await jobs.open_of(session, pod.id):
+                if other.kind == JobKind.CLOUDPOD_PROVISION:
+                    await session.commit()
+                    raise NotYet("it is still being built, or undone", delay=1.0)
             if pod.status != ServiceStatus.TERMINATED:
                 pod.terminate()
             await session.commit()
+        effect = await self._effects.find(
+            call, provider=PROVIDER, kind="guest", reference=str(call.subject_id)
+        )
+        return effect is not None and effect.state == EffectState.PRESENT
 
     @activity.defn
     async def end_pod_removal(self, call: StepCall) -> None:
@@ -219,6 +283,7 @@ class CloudPodActivities:
             subscription = await session.get(Subscription, pod.subscription_id)
             if subscription is not None:
                 subscription.terminate()
+            await jobs.cancel_unbegun(session, pod.id, "the CloudPod was removed")
             finish(job)
             await session.commit()
 
@@ -287,7 +352,7 @@ class CloudPodActivities:
             config = await self._cluster.config(found.place) if found else None
         if config is None:
             return None
-        mark = _mark_of(config)
+        mark = mark_of(config)
         if mark is None or not await self._leased_to(mark, place.vmid):
             raise ProviderConflict(
                 PROVIDER,
@@ -302,14 +367,6 @@ class CloudPodActivities:
             owner = await addresses.owner_of_vmid(session, vmid)
         return owner is not None and mark == reference(owner)
 
-    async def _present(self, place: Any, pod: CloudPod) -> dict[str, Any]:
-        config = await self._cluster.config(place)
-        if config is None or _mark_of(config) != pod.reference:
-            raise ProviderRejected(
-                PROVIDER, f"{place.vmid} is not on {place.node}", code="absent"
-            )
-        return config
-
     async def _await_earlier(self, effect: Effect, *, well: bool = True) -> None:
         """The task that an earlier try has begun, if any and if its node knows it.
 
@@ -322,20 +379,6 @@ class CloudPodActivities:
         except ProviderRejected as refused:
             if well and refused.code not in ("absent", "task_failed"):
                 raise
-
-    def _place(self, pod: CloudPod, node: Server) -> Any:
-        if pod.vmid is None:
-            raise GiveUp(Reason.INVALID, "the CloudPod has no VMID")
-        return self._cluster.place(node.name, pod.kind, pod.vmid)
-
-    async def _placed(self, call: StepCall) -> tuple[CloudPod, Server]:
-        async with self._store.step(call, platform=True) as (session, _):
-            pod = await cloudpods.get(session, call.subject_id)
-            if pod.server_id is None:
-                raise GiveUp(Reason.INVALID, "the CloudPod has no place on a node")
-            node = await session.get_one(Server, pod.server_id)
-            await session.commit()
-            return pod, node
 
 
 async def find_ours(cluster: Cluster, effect: Effect) -> Any | None:
@@ -351,7 +394,7 @@ async def find_ours(cluster: Cluster, effect: Effect) -> Any | None:
         else cluster.place(effect.facts["node"], str(effect.facts["guest"]), vmid)
     )
     config = await cluster.config(place)
-    ours = config is not None and _mark_of(config) == reference(effect.owner_id)
+    ours = config is not None and mark_of(config) == reference(effect.owner_id)
     if config is None and found is not None:
         raise ProviderDown(PROVIDER, f"{vmid} is still listed", code="lag")
     return place if ours else None
@@ -387,7 +430,8 @@ async def ended(cluster: Cluster, upid: str | None) -> None:
     raise ProviderRejected(PROVIDER, f"{upid}: {said}", code="task_failed")
 
 
-def _mark_of(config: Mapping[str, Any]) -> str | None:
+def mark_of(config: Mapping[str, Any]) -> str | None:
+    """Whose guest it says it is; None if it is not one of ours."""
     said = str(config.get("description") or "").strip()
     return said if said.startswith("mpanel:") else None
 

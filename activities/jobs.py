@@ -4,6 +4,7 @@ from uuid import UUID, uuid5
 
 from sqlmodel import col, select
 from temporalio import activity
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.calls import (
     Decided,
@@ -19,6 +20,7 @@ from models.jobs import Decision, DecisionCode, Job, JobStep, code_hash, seen_ha
 from models.queries import alerts, audit, decisions, jobs
 from models.queries.audit import By
 from models.states import (
+    OPEN_JOBS,
     Act,
     DecisionStatus,
     JobStatus,
@@ -125,6 +127,16 @@ class JobActivities:
             job.ended_at = job.updated_at = utc_now()
             await jobs.resolve_alerts(session, job)
             await session.commit()
+
+    @activity.defn
+    async def see_ended(self, ref: JobRef) -> None:
+        """Fails, to be asked again, while the job is open."""
+        async with self._db.tenant(ref.tenant_id) as session:
+            job = await jobs.get(session, ref.job_id)
+        if job.status in OPEN_JOBS:
+            raise ApplicationError(
+                f"the job is {job.status}", category=ApplicationErrorCategory.BENIGN
+            )
 
     @activity.defn
     async def accept_signal(self, signal: SignalReceived) -> Decided | None:

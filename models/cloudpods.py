@@ -4,12 +4,21 @@ import re
 from datetime import datetime
 from uuid import UUID
 
+from sqlalchemy import UniqueConstraint
 from sqlmodel import Field
 
 from models.base import TenantRow, document, moment, moved, word
 from models.errors import Invalid
-from models.states import SERVICE_MOVES, GuestKind, ServiceStatus
+from models.states import (
+    SERVICE_MOVES,
+    BackupStatus,
+    GuestKind,
+    SaveKind,
+    ServiceStatus,
+    SuspensionReason,
+)
 
+_SAVE = re.compile(r"[A-Za-z][A-Za-z0-9_-]{1,39}")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 
 
@@ -40,6 +49,9 @@ class CloudPod(TenantRow, table=True):
     vmid: int | None = Field(default=None, unique=True)
     ipv4: str | None = None
     ipv6: str | None = None
+    suspended_for: SuspensionReason | None = word(default=None)
+    # While it is on its way out: until when its removal can be called off.
+    held_until: datetime | None = moment(default=None)
     seen: str = "absent"
     seen_at: datetime | None = moment(default=None)
     live_at: datetime | None = moment(default=None)
@@ -64,6 +76,16 @@ class CloudPod(TenantRow, table=True):
         self._move(ServiceStatus.ACTIVE)
         self.live_at = self.live_at or now
 
+    def suspend(self, reason: SuspensionReason) -> None:
+        """Stopped; its data stay."""
+        self._move(ServiceStatus.SUSPENDED)
+        self.suspended_for = reason
+
+    def resume(self) -> None:
+        """Runs again, after a probe."""
+        self._move(ServiceStatus.ACTIVE)
+        self.suspended_for = None
+
     def terminate(self) -> None:
         self._move(ServiceStatus.TERMINATING)
 
@@ -74,6 +96,24 @@ class CloudPod(TenantRow, table=True):
 
     def fail(self) -> None:
         self._move(ServiceStatus.FAILED)
+
+
+class CloudPodSave(TenantRow, table=True):
+    """A state of the CloudPod that can be gone back to: a snapshot beside it, or a
+    backup on a storage of its own. `volid` is Proxmox' name of a backup, `size` in
+    bytes."""
+
+    __tablename__ = "cloudpod_saves"
+    __table_args__ = (UniqueConstraint("cloudpod_id", "kind", "name"),)
+
+    cloudpod_id: UUID = Field(foreign_key="cloudpods.id", index=True)
+    job_id: UUID
+    kind: SaveKind = word()
+    name: str
+    status: BackupStatus = word(default=BackupStatus.RUNNING)
+    volid: str | None = None
+    size: int = 0
+    stored_at: datetime | None = moment(default=None)
 
 
 def reference(cloudpod_id: UUID) -> str:
@@ -89,6 +129,15 @@ def pod_name(text: str, *, field: str) -> str:
             field, "want 1 to 40 letters, digits and hyphens, like customer-site-1"
         )
     return name
+
+
+def save_name(text: str, *, field: str) -> str:
+    """As Proxmox takes a snapshot's name. Raises `Invalid` naming `field`."""
+    if not _SAVE.fullmatch(text):
+        raise Invalid(
+            field, "want a letter, then 1 to 39 letters, digits, hyphens or underscores"
+        )
+    return text
 
 
 def pod_host(cloudpod_id: UUID, name: str, platform_domain: str) -> str:

@@ -37,6 +37,14 @@ class Job(TenantRow, table=True):
             unique=True,
             postgresql_where=text(f"exclusive and status in {_OPEN}"),
         ),
+        # A CloudPod is asked for several things at once, and for each of them once.
+        Index(
+            "one_open_act",
+            "subject_id",
+            "kind",
+            unique=True,
+            postgresql_where=text(f"kind like 'cloudpod_%' and status in {_OPEN}"),
+        ),
         Index(
             "open_jobs",
             "status",

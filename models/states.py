@@ -14,6 +14,16 @@ class JobKind(StrEnum):
     WEBSITE_RESTORE = "website_restore"
     BACKUPS_ENABLE = "backups_enable"
     CLOUDPOD_PROVISION = "cloudpod_provision"
+    CLOUDPOD_SUSPEND = "cloudpod_suspend"
+    CLOUDPOD_RESUME = "cloudpod_resume"
+    CLOUDPOD_RESTART = "cloudpod_restart"
+    CLOUDPOD_RESIZE = "cloudpod_resize"
+    CLOUDPOD_RENAME = "cloudpod_rename"
+    CLOUDPOD_SNAPSHOT = "cloudpod_snapshot"
+    CLOUDPOD_ROLLBACK = "cloudpod_rollback"
+    CLOUDPOD_BACKUP = "cloudpod_backup"
+    CLOUDPOD_RESTORE = "cloudpod_restore"
+    CLOUDPOD_REBUILD = "cloudpod_rebuild"
     CLOUDPOD_DELETE = "cloudpod_delete"
 
 
@@ -112,6 +122,20 @@ class GuestKind(StrEnum):
     LXC = "lxc"
 
 
+class SuspensionReason(StrEnum):
+    """Why a service is suspended: whoever has that reason lifts it, nobody else."""
+
+    NON_PAYMENT = "non_payment"
+    ABUSE = "abuse"
+    ADMIN = "admin"
+    TENANT_REQUEST = "tenant_request"
+
+
+class SaveKind(StrEnum):
+    SNAPSHOT = "snapshot"
+    BACKUP = "backup"
+
+
 class AddressStatus(StrEnum):
     FREE = "free"
     LEASED = "leased"
@@ -173,6 +197,21 @@ class BackupStatus(StrEnum):
     EXPIRED = "expired"
 
 
+# What a CloudPod is asked for, one after the other, in the order of asking.
+CLOUDPOD_ACTS = (
+    JobKind.CLOUDPOD_SUSPEND,
+    JobKind.CLOUDPOD_RESUME,
+    JobKind.CLOUDPOD_RESTART,
+    JobKind.CLOUDPOD_RESIZE,
+    JobKind.CLOUDPOD_RENAME,
+    JobKind.CLOUDPOD_SNAPSHOT,
+    JobKind.CLOUDPOD_ROLLBACK,
+    JobKind.CLOUDPOD_BACKUP,
+    JobKind.CLOUDPOD_RESTORE,
+    JobKind.CLOUDPOD_REBUILD,
+    JobKind.CLOUDPOD_DELETE,
+)
+
 OPEN_JOBS = (
     JobStatus.WAITING,
     JobStatus.PENDING,
@@ -217,7 +256,8 @@ SERVICE_MOVES: dict[ServiceStatus, frozenset[ServiceStatus]] = {
     ServiceStatus.SUSPENDED: frozenset(
         {ServiceStatus.ACTIVE, ServiceStatus.TERMINATING, *_UNDONE, *_GONE}
     ),
-    ServiceStatus.TERMINATING: frozenset({*_GONE, *_UNDONE}),
+    # A removal that is called off before its point of no return brings it back.
+    ServiceStatus.TERMINATING: frozenset({ServiceStatus.ACTIVE, *_GONE, *_UNDONE}),
     ServiceStatus.TERMINATED: frozenset(),
     # A new generation of the job builds it after all.
     ServiceStatus.FAILED: frozenset(

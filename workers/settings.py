@@ -97,6 +97,14 @@ class WorkerSettings(VaultSettings, MetricsSettings):
     proxmox_ca_file: Path | None = Field(
         default=None, description="who signed the cluster's certificate"
     )
+    proxmox_backup_storage: str = Field(
+        default="backups", description="the cluster's storage that keeps backups"
+    )
+    cloudpod_hold_seconds: float = Field(
+        default=86_400,
+        ge=0,
+        description="how long the removal of a CloudPod can be called off",
+    )
     smtp_url: SecretStr = Field(
         description="where mail is handed in, smtp://[user:password@]host:port"
     )

@@ -6,6 +6,7 @@ away or the process died, is started here. Only roots and later generations are;
 """
 
 import asyncio
+import time
 from collections.abc import Coroutine, Iterable
 from datetime import timedelta
 from typing import Any
@@ -35,6 +36,8 @@ from workflows.engine.start import start
 _log = structlog.get_logger(__name__)
 _AT_ONCE = 20
 _BOUND = timedelta(seconds=5)
+# A life that was ended from outside has lost what it was handed.
+_HAND_OVER_AGAIN = 15.0
 
 
 class Sweep:
@@ -42,6 +45,7 @@ class Sweep:
 
     def __init__(self, db: Database, client: Client) -> None:
         self._db, self._client = db, client
+        self._handed_over: dict[str, float] = {}
 
     async def start_pending(self) -> None:
         """Starts every root, and every later generation, that has no run yet."""
@@ -56,7 +60,13 @@ class Sweep:
                 .order_by(col(Job.batch), col(Job.created_at))
                 .limit(200)
             )
-            pending = found.all()
+            recently = time.monotonic() - _HAND_OVER_AGAIN
+            self._handed_over = {
+                run: at for run, at in self._handed_over.items() if at > recently
+            }
+            pending = [
+                job for job in found.all() if job.workflow_id not in self._handed_over
+            ]
             aborts = await jobs.open_aborts(session, pending)
         limit = asyncio.Semaphore(_AT_ONCE)
 
@@ -78,7 +88,11 @@ class Sweep:
         if job.generation > 1:
             await self._end_earlier_run(job)
         async with asyncio.timeout(_BOUND.total_seconds()):
-            await start(self._client, ref, batch=job.batch)
+            begun = await start(self._client, ref, batch=job.batch)
+        if not begun:
+            # Its turn may be far away; its first step will say that it has come.
+            self._handed_over[job.workflow_id] = time.monotonic()
+            return
         async with self._db.platform() as session:
             await jobs.started(session, job)
             await session.commit()

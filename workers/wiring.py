@@ -9,6 +9,7 @@ from uuid import UUID
 from temporalio.client import Client
 
 from activities.backups import BackupActivities
+from activities.cloudpod_acts import CloudPodActs
 from activities.cloudpod_names import CloudPodNames
 from activities.cloudpods import CloudPodActivities, destroy, find_ours
 from activities.dns import DnsActivities
@@ -88,6 +89,13 @@ def wire(
         store, effects, vault, panels, archives, schedules, probe
     )
     pods = CloudPodActivities(store, effects, outside.cluster)
+    pod_acts = CloudPodActs(
+        store,
+        effects,
+        outside.cluster,
+        backups=settings.proxmox_backup_storage,
+        hold=settings.cloudpod_hold_seconds,
+    )
     pod_names = CloudPodNames(
         store, effects, names, platform_domain=settings.platform_domain
     )
@@ -104,7 +112,7 @@ def wire(
         db=db,
         gates=gates,
         activities=_defined(
-            orders, refunds, websites, dns, backups, pods, pod_names, jobs
+            orders, refunds, websites, dns, backups, pods, pod_acts, pod_names, jobs
         ),
         relay=relay,
         desk=Desk(db, _manners(settings)),

@@ -1,4 +1,4 @@
-"""The life of a CloudPod: provision and delete."""
+"""A paid item becomes a CloudPod that answers."""
 
 from dataclasses import replace
 
@@ -64,28 +64,6 @@ CALL_ACTIVE = Step(
     CloudPodActivities.call_active,
     PROXMOX,
 )
-BEGIN_POD_REMOVAL = Step(
-    "begin_pod_removal",
-    "Take the CloudPod out of service",
-    CloudPodActivities.begin_pod_removal,
-    STORIES,
-)
-DELETE_POD_NAMES = Step(
-    "delete_pod_names", "Take its names away", CloudPodNames.delete_pod_names, POWERDNS
-)
-DESTROY_GUEST = Step(
-    "destroy_guest",
-    "Destroy the guest and see it gone",
-    CloudPodActivities.destroy_guest,
-    PROXMOX,
-    time=LONG,
-)
-END_POD_REMOVAL = Step(
-    "end_pod_removal",
-    "Write down that nothing is left",
-    CloudPodActivities.end_pod_removal,
-    STORIES,
-)
 
 
 def on(node: str, step: Step) -> Step:
@@ -123,21 +101,3 @@ class ProvisionCloudPod(JobWorkflow):
         for step in (CREATE_GUEST, CONFIGURE_GUEST, GROW_DISK, GUARD_GUEST):
             await self.step(on(node, step))
         await self.step(on(node, START_GUEST))
-
-
-@workflow.defn(name="DeleteCloudPod")
-class DeleteCloudPod(JobWorkflow):
-    """Takes a CloudPod away until its node and the cluster know nothing of it."""
-
-    STEPS = (BEGIN_POD_REMOVAL, DELETE_POD_NAMES, DESTROY_GUEST, END_POD_REMOVAL)
-
-    @workflow.run
-    async def run(self, ref: JobRef) -> None:
-        await self.tell(self.story())
-
-    async def story(self) -> None:
-        await self.step(BEGIN_POD_REMOVAL)
-        async with self.group() as group:
-            group.start(self.step(DELETE_POD_NAMES))
-            group.start(self.step(DESTROY_GUEST))
-        await self.step(END_POD_REMOVAL)

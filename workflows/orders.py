@@ -4,13 +4,11 @@ import asyncio
 from uuid import UUID
 
 from temporalio import workflow
-from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import (
     ChildWorkflowError,
     WorkflowAlreadyStartedError,
     is_cancelled_exception,
 )
-from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
 
 with workflow.unsafe.imports_passed_through():
     from activities.calls import ItemPlan, JobRef
@@ -18,12 +16,9 @@ with workflow.unsafe.imports_passed_through():
     from activities.refunds import RefundActivities
 
 from models.states import JobStatus
-from workflows.engine import search
+from workflows.engine.children import run_child
 from workflows.engine.job import JobWorkflow
-from workflows.engine.patience import TASK
-from workflows.engine.start import workflow_id
 from workflows.engine.steps import Step
-from workflows.names import NAMES
 from workflows.queues import STORIES, STRIPE
 
 PROVE_PAYMENT = Step(
@@ -128,15 +123,4 @@ class FulfilOrder(JobWorkflow):
             subject_id=item.subject_id,
             kind=item.kind,
         )
-        await workflow.execute_child_workflow(
-            NAMES[item.kind],
-            ref,
-            id=workflow_id(ref),
-            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-            task_queue=STORIES,
-            task_timeout=TASK,
-            search_attributes=search.of(ref),
-            static_summary=item.summary,
-            parent_close_policy=ParentClosePolicy.ABANDON,
-            cancellation_type=ChildWorkflowCancellationType.ABANDON,
-        )
+        await run_child(ref, item.summary)

@@ -3,7 +3,21 @@
 from typing import Final
 
 from workflows.backups import BackupTick, BackupWebsite, EnableBackups, RestoreWebsite
-from workflows.cloudpods import DeleteCloudPod, ProvisionCloudPod
+from workflows.cloudpod_acts import (
+    BackUpCloudPod,
+    DeleteCloudPod,
+    RebuildCloudPod,
+    RenameCloudPod,
+    ResizeCloudPod,
+    RestartCloudPod,
+    RestoreCloudPod,
+    ResumeCloudPod,
+    RollBackCloudPod,
+    SnapshotCloudPod,
+    SuspendCloudPod,
+)
+from workflows.cloudpod_life import CloudPodLife
+from workflows.cloudpods import ProvisionCloudPod
 from workflows.orders import FulfilOrder
 from workflows.websites import (
     DeleteWebsite,
@@ -23,5 +37,16 @@ WORKFLOWS: Final[tuple[type, ...]] = (
     RestoreWebsite,
     BackupTick,
     ProvisionCloudPod,
+    CloudPodLife,
+    SuspendCloudPod,
+    ResumeCloudPod,
+    RestartCloudPod,
+    ResizeCloudPod,
+    RenameCloudPod,
+    SnapshotCloudPod,
+    RollBackCloudPod,
+    BackUpCloudPod,
+    RestoreCloudPod,
+    RebuildCloudPod,
     DeleteCloudPod,
 )

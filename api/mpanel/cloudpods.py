@@ -5,10 +5,12 @@ from typing import Annotated, Final, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query
+from pydantic import Field
 
 from api.bodies import Text
 from api.deps import Operator, Reader, Rows, Settings, Temporal
 from api.idempotency import Repeatable
+from api.mpanel.jobs import JobOut
 from api.schemas import (
     ABOUT_ONE,
     ACTS,
@@ -16,15 +18,16 @@ from api.schemas import (
     CamelModel,
     Id,
     Page,
+    Paged,
     Paging,
     Timestamp,
 )
 from api.services import cloudpods as service
 from models.cloudpods import CloudPod
 from models.jobs import Job
-from models.queries import cloudpods
+from models.queries import cloudpods, jobs
 from models.queries.slices import Slice
-from models.states import GuestKind, JobKind, ServiceStatus
+from models.states import GuestKind, JobKind, ServiceStatus, SuspensionReason
 
 router = APIRouter(prefix="/cloudpods", tags=["cloudpods"], route_class=Repeatable)
 
@@ -69,6 +72,8 @@ class CloudPodOut(CamelModel):
     memory_mb: int
     disk_gb: int
     server_id: UUID | None
+    suspended_for: SuspensionReason | None
+    held_until: Timestamp | None
     seen: str
     seen_at: Timestamp | None
     live_at: Timestamp | None
@@ -93,6 +98,8 @@ class CloudPodOut(CamelModel):
             memory_mb=pod.memory,
             disk_gb=pod.disk,
             server_id=pod.server_id,
+            suspended_for=pod.suspended_for,
+            held_until=pod.held_until,
             seen=pod.seen,
             seen_at=pod.seen_at,
             live_at=pod.live_at,
@@ -106,6 +113,25 @@ class CloudPodIn(CamelModel):
     product_id: UUID
     name: Text
     template: Text
+
+
+class RenameIn(CamelModel):
+    name: Text
+
+
+class SuspendIn(CamelModel):
+    """`tenant_request` for operators; `admin` for admins too; `abuse` and `non_payment`
+    for the platform."""
+
+    reason: SuspensionReason = SuspensionReason.TENANT_REQUEST
+
+
+class ResizeIn(CamelModel):
+    """What is not named stays. MiB and GiB."""
+
+    cpu: int | None = Field(default=None, ge=1, le=64)
+    memory_mb: int | None = Field(default=None, ge=256, le=524_288)
+    disk_gb: int | None = Field(default=None, ge=1, le=16_384)
 
 
 class PodOut(CamelModel):
@@ -178,11 +204,92 @@ async def create_cloudpod(
     return AskedOut.of(asked)
 
 
+@router.patch("/{id}", responses=ACTS)
+async def rename_cloudpod(
+    cloudpod_id: Id, body: RenameIn, actor: Operator, rows: Rows, temporal: Temporal
+) -> AskedOut:
+    """Name it otherwise; its host name stays."""
+    return AskedOut.of(
+        await service.rename(rows, temporal, actor, cloudpod_id, name=body.name)
+    )
+
+
 @router.delete("/{id}", responses=ACTS)
 async def delete_cloudpod(
     cloudpod_id: Id, actor: Operator, rows: Rows, temporal: Temporal
 ) -> AskedOut:
-    """Destroy the CloudPod; its address and VMID rest for a day before reuse."""
+    """Back it up, hold it a while (an abort of the job brings it back), destroy it.
+    Its address and VMID rest for a day before reuse."""
     return AskedOut.of(
         await service.delete(rows, temporal, actor, cloudpod_id), "deleting"
     )
+
+
+@router.post("/{id}/suspend", status_code=200, responses=ACTS)
+async def suspend_cloudpod(
+    cloudpod_id: Id,
+    actor: Operator,
+    rows: Rows,
+    temporal: Temporal,
+    body: SuspendIn | None = None,
+) -> AskedOut:
+    """Stop it; its data stay. Who has the reason may lift it, and nobody else."""
+    reason = (body or SuspendIn()).reason
+    return AskedOut.of(
+        await service.suspend(rows, temporal, actor, cloudpod_id, reason=reason),
+        "suspended",
+    )
+
+
+@router.post("/{id}/resume", status_code=200, responses=ACTS)
+async def resume_cloudpod(
+    cloudpod_id: Id, actor: Operator, rows: Rows, temporal: Temporal
+) -> AskedOut:
+    """Bring a suspended CloudPod back."""
+    return AskedOut.of(await service.resume(rows, temporal, actor, cloudpod_id))
+
+
+@router.post("/{id}/restart", status_code=200, responses=ACTS)
+async def restart_cloudpod(
+    cloudpod_id: Id, actor: Operator, rows: Rows, temporal: Temporal
+) -> AskedOut:
+    """Let its system end in good order, and start it."""
+    return AskedOut.of(await service.restart(rows, temporal, actor, cloudpod_id))
+
+
+@router.post("/{id}/rebuild", status_code=200, responses=ACTS)
+async def rebuild_cloudpod(
+    cloudpod_id: Id, actor: Operator, rows: Rows, temporal: Temporal
+) -> AskedOut:
+    """Make it anew from its template. What is on its disks is lost; its name, address
+    and backups stay."""
+    return AskedOut.of(await service.rebuild(rows, temporal, actor, cloudpod_id))
+
+
+@router.post("/{id}/resize", status_code=200, responses=ACTS)
+async def resize_cloudpod(
+    cloudpod_id: Id, body: ResizeIn, actor: Operator, rows: Rows, temporal: Temporal
+) -> AskedOut:
+    """Another size: CPU and memory up and down, the disk up. A virtual machine
+    restarts for it."""
+    asked = await service.resize(
+        rows,
+        temporal,
+        actor,
+        cloudpod_id,
+        cores=body.cpu,
+        memory=body.memory_mb,
+        disk=body.disk_gb,
+    )
+    return AskedOut.of(asked)
+
+
+@router.get("/{id}/actions", responses=ABOUT_ONE)
+async def list_actions(
+    cloudpod_id: Id, paging: Paged, _: Reader, rows: Rows
+) -> Page[JobOut]:
+    """What was asked of it, newest first, and what became of that."""
+    await cloudpods.get(rows, cloudpod_id)
+    found = await jobs.find(rows, paging.window, subject_id=cloudpod_id)
+    shown = [JobOut.of(job) for job in found.items]
+    return Page[JobOut].of(Slice(shown, found.total))

@@ -1,27 +1,51 @@
-"""What people ask of CloudPods. Each is a job; one open job per CloudPod."""
+"""What people ask of CloudPods. Each is a job; of each kind one may be open, and the
+CloudPod's life does them one after the other."""
 
+from collections.abc import Mapping
+from typing import Any, Final
 from uuid import UUID, uuid4
 
+from sqlalchemy.exc import IntegrityError
 from temporalio.client import Client
 
 from api.auth.actor import Actor
+from api.services import decisions
 from api.services.starting import announce, start_soon
-from models.cloudpods import CloudPod, pod_name
+from models.cloudpods import CloudPod, CloudPodSave, pod_name, save_name
 from models.database import Session
-from models.errors import Conflict, Invalid, WrongState
+from models.errors import Conflict, Denied, Invalid, NotFound, WrongState
 from models.jobs import Job
 from models.queries import cloudpods, customers, jobs, products, subscriptions
-from models.states import JobKind, ServiceStatus
-
-_REMOVABLE = frozenset(
-    {
-        ServiceStatus.ACTIVE,
-        ServiceStatus.SUSPENDED,
-        ServiceStatus.FAILED,
-        # An earlier removal was given up half-way.
-        ServiceStatus.TERMINATING,
-    }
+from models.states import (
+    CLOUDPOD_ACTS,
+    BackupStatus,
+    JobKind,
+    JobStatus,
+    SaveKind,
+    ServiceStatus,
+    SuspensionReason,
 )
+from models.users import Role
+
+Asked = tuple[CloudPod, Job]
+
+_SUSPEND, _RESUME = JobKind.CLOUDPOD_SUSPEND, JobKind.CLOUDPOD_RESUME
+_LIVE: Final = frozenset({ServiceStatus.ACTIVE})
+_POSSIBLE_IN: Final[Mapping[JobKind, frozenset[ServiceStatus]]] = {
+    **dict.fromkeys(CLOUDPOD_ACTS, _LIVE),
+    JobKind.CLOUDPOD_RESUME: frozenset({ServiceStatus.SUSPENDED}),
+    JobKind.CLOUDPOD_BACKUP: frozenset({ServiceStatus.ACTIVE, ServiceStatus.SUSPENDED}),
+    # A removal may come at any time, and again if an earlier one was given up.
+    JobKind.CLOUDPOD_DELETE: frozenset(ServiceStatus) - {ServiceStatus.TERMINATED},
+}
+_KEEPS: Final = {
+    SaveKind.SNAPSHOT: JobKind.CLOUDPOD_SNAPSHOT,
+    SaveKind.BACKUP: JobKind.CLOUDPOD_BACKUP,
+}
+_BRINGS_BACK: Final = {
+    SaveKind.SNAPSHOT: JobKind.CLOUDPOD_ROLLBACK,
+    SaveKind.BACKUP: JobKind.CLOUDPOD_RESTORE,
+}
 
 
 async def create(
@@ -35,7 +59,7 @@ async def create(
     name: str,
     template: str,
     platform_domain: str,
-) -> tuple[CloudPod, Job]:
+) -> Asked:
     """A pending CloudPod for a subscription that has none, and the job that builds it.
 
     Raises `NotFound`, `Invalid`, `WrongState` (the subscription is not active) or
@@ -77,19 +101,199 @@ async def create(
     return pod, job
 
 
+async def suspend(
+    session: Session,
+    temporal: Client,
+    actor: Actor,
+    cloudpod_id: UUID,
+    *,
+    reason: SuspensionReason,
+) -> Asked:
+    """The job that stops the CloudPod. Raises as `delete`, and `Denied`."""
+    if reason not in reasons_of(actor):
+        raise Denied(f"suspending for {reason} is not for your role")
+    given = {"reason": str(reason)}
+    return await _ask(session, temporal, actor, cloudpod_id, _SUSPEND, given)
+
+
+async def resume(
+    session: Session, temporal: Client, actor: Actor, cloudpod_id: UUID
+) -> Asked:
+    """The job that brings the CloudPod back. Only who has the reason of its suspension
+    lifts it: raises `Denied` for everybody else."""
+    pod = await cloudpods.get(session, cloudpod_id)
+    why = pod.suspended_for
+    if why is not None and why not in reasons_of(actor):
+        raise Denied(f"it is suspended for {why}, which is not yours to lift")
+    return await _ask(session, temporal, actor, cloudpod_id, _RESUME)
+
+
+async def restart(
+    session: Session, temporal: Client, actor: Actor, cloudpod_id: UUID
+) -> Asked:
+    """The job that restarts it. Raises as `delete`."""
+    return await _ask(session, temporal, actor, cloudpod_id, JobKind.CLOUDPOD_RESTART)
+
+
+async def rebuild(
+    session: Session, temporal: Client, actor: Actor, cloudpod_id: UUID
+) -> Asked:
+    """The job that makes it anew from its template. Raises as `delete`."""
+    return await _ask(session, temporal, actor, cloudpod_id, JobKind.CLOUDPOD_REBUILD)
+
+
+async def rename(
+    session: Session, temporal: Client, actor: Actor, cloudpod_id: UUID, *, name: str
+) -> Asked:
+    """The job that names it so. Raises as `delete`, and `Invalid`."""
+    given = {"name": pod_name(name, field="name")}
+    kind = JobKind.CLOUDPOD_RENAME
+    return await _ask(session, temporal, actor, cloudpod_id, kind, given)
+
+
+async def resize(
+    session: Session,
+    temporal: Client,
+    actor: Actor,
+    cloudpod_id: UUID,
+    *,
+    cores: int | None = None,
+    memory: int | None = None,
+    disk: int | None = None,
+) -> Asked:
+    """The job that gives it this size; what is None stays. MiB and GiB.
+
+    Raises as `delete`, and `Invalid` (a smaller disk, or nothing that changes).
+    """
+    pod = await cloudpods.get(session, cloudpod_id)
+    before = {"cores": pod.cores, "memory": pod.memory, "disk": pod.disk}
+    asked = {"cores": cores, "memory": memory, "disk": disk}
+    wanted = before | {key: size for key, size in asked.items() if size is not None}
+    if wanted["disk"] < pod.disk:
+        raise Invalid(
+            "diskGb",
+            f"a disk cannot shrink: the file system on it would be cut off; it has"
+            f" {pod.disk} GiB",
+        )
+    if wanted == before:
+        raise Invalid("cpu", "name at least one size that differs from today's")
+    given = {"from": before, "to": wanted}
+    kind = JobKind.CLOUDPOD_RESIZE
+    return await _ask(session, temporal, actor, cloudpod_id, kind, given)
+
+
+async def save(
+    session: Session,
+    temporal: Client,
+    actor: Actor,
+    cloudpod_id: UUID,
+    kind: SaveKind,
+    *,
+    name: str | None = None,
+) -> tuple[CloudPod, Job, CloudPodSave]:
+    """The job that keeps its present state, and the row that it will fill.
+
+    Raises as `delete`, `Invalid` and `Conflict` (the name is taken).
+    """
+    job_kind = _KEEPS[kind]
+    job_id = uuid4()
+    label = save_name(name, field="name") if name else f"{kind}-{job_id.hex[:8]}"
+    pod, job = await _draw(session, actor, cloudpod_id, job_kind, job_id=job_id)
+    kept = CloudPodSave(
+        tenant_id=pod.tenant_id,
+        cloudpod_id=pod.id,
+        job_id=job.id,
+        kind=kind,
+        name=label,
+    )
+    try:
+        async with session.begin_nested():
+            session.add(kept)
+    except IntegrityError:
+        raise Conflict(f"there is a {kind} named {label} already") from None
+    await _go(session, temporal, job)
+    return pod, job, kept
+
+
+async def go_back(
+    session: Session,
+    temporal: Client,
+    actor: Actor,
+    cloudpod_id: UUID,
+    save_id: UUID,
+    kind: SaveKind,
+) -> Asked:
+    """The job that brings a kept state back. Raises as `delete`, `WrongState` if the
+    state is not stored."""
+    kept = await session.get(CloudPodSave, save_id)
+    if kept is None or (kept.cloudpod_id, kept.kind) != (cloudpod_id, kind):
+        raise NotFound(f"there is no {kind} {save_id}")
+    if kept.status != BackupStatus.STORED:
+        raise WrongState(f"the {kind} is {kept.status}", status=str(kept.status))
+    given = {"save_id": str(kept.id)}
+    return await _ask(session, temporal, actor, cloudpod_id, _BRINGS_BACK[kind], given)
+
+
 async def delete(
     session: Session, temporal: Client, actor: Actor, cloudpod_id: UUID
-) -> tuple[CloudPod, Job]:
-    """The job that takes the CloudPod away.
+) -> Asked:
+    """The job that takes the CloudPod away, after a backup and a time to call it off.
 
-    Raises `NotFound`, `Busy` (another job of it is open) or `WrongState`.
+    What is open for it is aborted first, also its provisioning. Raises `NotFound`,
+    `Busy` (the same is asked already; its job and state are told) or `WrongState`.
     """
-    pod = await cloudpods.get(session, cloudpod_id, lock=True)
-    job = _job(pod, JobKind.CLOUDPOD_DELETE, actor)
-    await jobs.add_exclusive(session, job)
-    if pod.status not in _REMOVABLE:
-        raise WrongState(f"the CloudPod is {pod.status}", status=str(pod.status))
+    pod, job = await _draw(session, actor, cloudpod_id, JobKind.CLOUDPOD_DELETE)
+    for other in await jobs.open_of(session, pod.id):
+        if other.id != job.id and other.status != JobStatus.UNDOING:
+            await decisions.abort(
+                session,
+                actor,
+                other.id,
+                scope=decisions.Scope.ITEM,
+                why="the CloudPod is being removed",
+            )
     await _go(session, temporal, job)
+    return pod, job
+
+
+def reasons_of(actor: Actor) -> frozenset[SuspensionReason]:
+    """For which the actor may suspend, and which the actor may lift."""
+    if actor.platform:
+        return frozenset(SuspensionReason)
+    if Role.ADMIN in actor.roles:
+        return frozenset({SuspensionReason.TENANT_REQUEST, SuspensionReason.ADMIN})
+    return frozenset({SuspensionReason.TENANT_REQUEST})
+
+
+async def _ask(
+    session: Session,
+    temporal: Client,
+    actor: Actor,
+    cloudpod_id: UUID,
+    kind: JobKind,
+    given: dict[str, Any] | None = None,
+) -> Asked:
+    pod, job = await _draw(session, actor, cloudpod_id, kind, given)
+    await _go(session, temporal, job)
+    return pod, job
+
+
+async def _draw(
+    session: Session,
+    actor: Actor,
+    cloudpod_id: UUID,
+    kind: JobKind,
+    given: dict[str, Any] | None = None,
+    *,
+    job_id: UUID | None = None,
+) -> Asked:
+    """An open job of the same kind is told before a wrong state."""
+    pod = await cloudpods.get(session, cloudpod_id, lock=True)
+    job = _job(pod, kind, actor)
+    job.id, job.input, job.exclusive = job_id or job.id, given or {}, False
+    await jobs.add_exclusive(session, job)
+    if pod.status not in _POSSIBLE_IN[kind]:
+        raise WrongState(f"the CloudPod is {pod.status}", status=str(pod.status))
     return pod, job
 
 

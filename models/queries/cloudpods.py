@@ -1,17 +1,18 @@
 """Everything that is asked of CloudPods and of the nodes that carry them."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from sqlmodel import col, func, select
 
-from models.cloudpods import CloudPod, pod_host
+from models.cloudpods import CloudPod, CloudPodSave, pod_host
 from models.database import Session
 from models.errors import NoCapacity
 from models.products import Product
 from models.queries.services import LIVING
 from models.queries.slices import Slice, Window, by_id, page
 from models.servers import PROXMOX, Server
-from models.states import GuestKind, ServiceStatus
+from models.states import GuestKind, SaveKind, ServiceStatus
 from models.subscriptions import Subscription
 
 
@@ -72,6 +73,34 @@ def drawn(
         memory=int(promised["ramMb"]),
         disk=int(promised["diskGb"]),
     )
+
+
+async def with_room(session: Session, pod: CloudPod) -> Server | None:
+    """The CloudPod's own node, locked, if it can promise what is wanted now."""
+    found = await session.exec(
+        select(Server).where(Server.id == pod.server_id).with_for_update()
+    )
+    node = found.one()
+    used = await session.exec(
+        select(func.coalesce(func.sum(CloudPod.memory), 0)).where(
+            CloudPod.server_id == node.id,
+            CloudPod.id != pod.id,
+            col(CloudPod.status).in_(LIVING),
+        )
+    )
+    return node if int(used.one()) + pod.memory <= node.memory else None
+
+
+async def saves(
+    session: Session, cloudpod_id: UUID, kind: SaveKind
+) -> Sequence[CloudPodSave]:
+    """Its snapshots or backups, newest first."""
+    found = await session.exec(
+        select(CloudPodSave)
+        .where(CloudPodSave.cloudpod_id == cloudpod_id, CloudPodSave.kind == kind)
+        .order_by(col(CloudPodSave.created_at).desc(), col(CloudPodSave.id))
+    )
+    return found.all()
 
 
 async def roomiest(session: Session, pod: CloudPod) -> Server:

@@ -56,15 +56,10 @@ async def add_exclusive(session: Session, job: Job) -> None:
         async with session.begin_nested():
             session.add(job)
     except IntegrityError:
-        holder = (
-            await session.exec(
-                select(Job).where(
-                    Job.subject_id == job.subject_id,
-                    Job.exclusive,
-                    col(Job.status).in_(OPEN_JOBS),
-                )
-            )
-        ).first()
+        open_ones = await open_of(session, job.subject_id)
+        holder = next(
+            (one for one in open_ones if one.exclusive or one.kind == job.kind), None
+        )
         if holder is None:
             raise
         raise Busy(
@@ -72,6 +67,24 @@ async def add_exclusive(session: Session, job: Job) -> None:
             job_id=str(holder.id),
             status=str(holder.status),
         ) from None
+
+
+async def open_of(session: Session, subject_id: UUID) -> Sequence[Job]:
+    """The open jobs about one subject, oldest first."""
+    found = await session.exec(
+        select(Job)
+        .where(Job.subject_id == subject_id, col(Job.status).in_(OPEN_JOBS))
+        .order_by(col(Job.created_at), col(Job.id))
+    )
+    return found.all()
+
+
+async def cancel_unbegun(session: Session, subject_id: UUID, why: str) -> None:
+    """What was asked of a subject that is no more, and has not begun."""
+    for job in await open_of(session, subject_id):
+        if job.status == JobStatus.PENDING and job.started_generation == 0:
+            job.status, job.message = JobStatus.CANCELLED, why
+            job.ended_at = job.updated_at = utc_now()
 
 
 async def children(session: Session, parent_id: UUID) -> Sequence[Job]:

@@ -16,7 +16,6 @@ from models.cloudpods import CloudPod
 from models.database import Database
 from models.jobs import Decision, Job
 from models.queries.addresses import add_pool
-from models.seed import seed_cluster
 from models.states import (
     Act,
     AddressStatus,
@@ -27,62 +26,31 @@ from models.states import (
     ServiceStatus,
 )
 from models.tenants import MIGRAHOSTING
+from tests.workflows.pods import (
+    MINI,
+    NANO,
+    PRICES,
+    guests,
+    pod_of,
+    pod_world,
+    records,
+)
 from tests.workflows.shop import buy, settled
-from tests.world import NODE_QUEUES, Providers, World, world
-from workflows.queues import ALL
+from tests.world import Providers, World
 
-MINI, NANO = ("cloudpod_mini", "cloudpod"), ("cloudpod_nano", "cloudpod")
-PRICES = {MINI: 999, NANO: 499}
 CLONE = "POST /nodes/{node}/qemu/{vmid}/clone"
-BORN = ["guest.created", "guest.changed", "guest.changed", "guest.started"]
 
 
 @pytest.fixture
 async def pods(
     simulators: Providers, db: Database, temporal: WorkflowEnvironment
 ) -> AsyncIterator[World]:
-    """A world with three nodes, whose steps give up after two seconds of trouble."""
-    target = temporal.client.service_client.config.target_host
-    async with world(
-        simulators,
-        db,
-        target,
-        queues=(*ALL, *NODE_QUEUES),
-        patience_seconds=2.0,
-        undo_patience_seconds=2.0,
-    ) as made:
-        async with db.platform() as session:
-            await seed_cluster(session)
-            await session.commit()
+    async with pod_world(simulators, db, temporal) as made:
         yield made
 
 
-async def pod_of(world: World, order: Any) -> CloudPod:
-    job = (await world.jobs(order))[JobKind.CLOUDPOD_PROVISION]
-    return await world.read(CloudPod, job.subject_id)
-
-
-async def guests(world: World) -> dict[str, dict[str, Any]]:
-    """What lives in the cluster, by name; templates are furniture."""
-    ledger = await world.control("proxmox", "GET", "ledger")
-    found = ledger["objects"].get("guest", [])
-    return {
-        one.get("name") or one["hostname"]: one for one in found if not one["template"]
-    }
-
-
-async def records(world: World) -> set[tuple[str, str]]:
-    ledger = await world.control("powerdns", "GET", "ledger")
-    found = ledger["objects"].get("record", [])
-    return {
-        (one["type"], one["contents"][0])
-        for one in found
-        if one["type"] in ("A", "PTR")
-    }
-
-
 async def ask(world: World, pod: CloudPod, kind: JobKind) -> Job:
-    job = Job(tenant_id=pod.tenant_id, kind=kind, subject_id=pod.id)
+    job = Job(tenant_id=pod.tenant_id, kind=kind, subject_id=pod.id, exclusive=False)
     async with world.db.platform() as session:
         session.add(job)
         await session.commit()

@@ -31,3 +31,13 @@ def of(ref: JobRef) -> TypedSearchAttributes:
             SearchAttributePair(SUBJECT_ID, str(ref.subject_id)),
         ]
     )
+
+
+def of_subject(ref: JobRef) -> TypedSearchAttributes:
+    """Of a run that is no job, and keeps the jobs of one subject in order."""
+    return TypedSearchAttributes(
+        [
+            SearchAttributePair(TENANT_ID, str(ref.tenant_id)),
+            SearchAttributePair(SUBJECT_ID, str(ref.subject_id)),
+        ]
+    )

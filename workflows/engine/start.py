@@ -1,14 +1,15 @@
 """Starting a run. The row came first; "already started" means done."""
 
-from temporalio.client import Client
+from temporalio.client import Client, WithStartWorkflowOperation
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
-from activities.calls import JobRef
+from activities.calls import JobRef, Life
+from models.states import CLOUDPOD_ACTS
 from workflows.engine import search
 from workflows.engine.job import priority
 from workflows.engine.patience import TASK
-from workflows.names import NAMES
+from workflows.names import LIFE, NAMES, life_id
 from workflows.queues import STORIES
 
 __all__ = ["JobRef", "start", "workflow_id"]
@@ -20,8 +21,14 @@ def workflow_id(ref: JobRef) -> str:
     return f"{ref.kind}:{ref.job_id}{suffix}"
 
 
-async def start(client: Client, ref: JobRef, *, batch: bool = False) -> None:
-    """Starts the run of this generation, once, whoever asks how often."""
+async def start(client: Client, ref: JobRef, *, batch: bool = False) -> bool:
+    """Starts the run of this generation, once, whoever asks how often.
+
+    False: it was handed to its CloudPod's life, which begins it in its turn.
+    """
+    if ref.kind in CLOUDPOD_ACTS and ref.abort is None:
+        await _hand_over(client, ref)
+        return False
     try:
         await client.start_workflow(
             NAMES[ref.kind],
@@ -36,4 +43,25 @@ async def start(client: Client, ref: JobRef, *, batch: bool = False) -> None:
             priority=priority(batch=batch, tenant=str(ref.tenant_id)),
         )
     except WorkflowAlreadyStartedError:
-        return
+        return True
+    return True
+
+
+async def _hand_over(client: Client, ref: JobRef) -> None:
+    """An update of the life, which is started if it is not there. Its id is the run's:
+    handed over twice, it is taken once."""
+    await client.execute_update_with_start_workflow(
+        "take",
+        ref,
+        id=workflow_id(ref),
+        start_workflow_operation=WithStartWorkflowOperation(
+            LIFE,
+            Life(ref.subject_id),
+            id=life_id(ref.subject_id),
+            task_queue=STORIES,
+            task_timeout=TASK,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            search_attributes=search.of_subject(ref),
+            static_summary=f"cloudpod {str(ref.subject_id)[:8]}",
+        ),
+    )

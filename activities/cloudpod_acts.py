@@ -1,0 +1,337 @@
+"""What a CloudPod is asked for during its life; its job's input says with what."""
+
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from sqlmodel import select
+from temporalio import activity
+
+from activities.calls import StepCall
+from activities.cloudpods import PROVIDER, Cluster, OnCluster, ended
+from activities.effects import EffectLedger
+from activities.errors import GiveUp, NotYet, ProviderRejected
+from activities.store import Store, finish
+from models.base import utc_now
+from models.cloudpods import CloudPod, CloudPodSave
+from models.database import Session
+from models.errors import NoCapacity
+from models.jobs import Job
+from models.queries import cloudpods
+from models.states import (
+    BackupStatus,
+    EffectState,
+    GuestKind,
+    Reason,
+    SaveKind,
+    ServiceStatus,
+    SuspensionReason,
+)
+
+# Seconds that a guest has to end by itself before its power is cut.
+GRACE: Final = 60
+_LOOK: Final = 60.0
+
+
+class CloudPodActs(OnCluster):
+    """`subject_id` of every call is the CloudPod.
+
+    `backups`: the storage that keeps them; `hold`: how long a removal can be called
+    off, in seconds.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        effects: EffectLedger,
+        cluster: Cluster,
+        *,
+        backups: str,
+        hold: float,
+    ) -> None:
+        super().__init__(store, effects, cluster)
+        self._backups, self._hold = backups, hold
+
+    # --- rest and go on -----------------------------------------------------------
+
+    @activity.defn
+    async def suspend_guest(self, call: StepCall) -> None:
+        """Stops it, and keeps it from starting with its node; nothing is deleted."""
+        pod, place = await self._sure(call)
+        await self._cluster.configure(place, onboot=0, tags="mpanel;suspended")
+        await self._stop(place)
+        async with self._store.step(call) as (session, job):
+            pod = await cloudpods.get(session, call.subject_id, lock=True)
+            pod.suspend(SuspensionReason(job.input["reason"]))
+            self._seen(pod, "stopped")
+            finish(job)
+            await session.commit()
+
+    @activity.defn
+    async def resume_guest(self, call: StepCall) -> None:
+        """Starts it, sees it answer, and only then calls it active."""
+        pod, place = await self._sure(call)
+        await self._cluster.configure(place, onboot=1, tags="mpanel")
+        await self._start(place)
+        await self._see_running(pod, place)
+        async with self._store.step(call) as (session, job):
+            pod = await cloudpods.get(session, call.subject_id, lock=True)
+            pod.resume()
+            self._seen(pod, "running")
+            finish(job)
+            await session.commit()
+
+    @activity.defn
+    async def restart_guest(self, call: StepCall) -> None:
+        """Lets its system end, and starts it. Repeated, it may restart once more."""
+        _pod, place = await self._sure(call)
+        await self._restart(place)
+
+    @activity.defn
+    async def see_back(self, call: StepCall) -> None:
+        """It runs and answers: the act is done."""
+        pod, place = await self._sure(call)
+        await self._see_running(pod, place)
+        async with self._store.step(call) as (session, job):
+            pod = await cloudpods.get(session, call.subject_id, lock=True)
+            self._seen(pod, "running")
+            finish(job)
+            await session.commit()
+
+    # --- another size, another name -----------------------------------------------
+
+    @activity.defn
+    async def reserve_size(self, call: StepCall) -> None:
+        """Promises the new size, if its node has room for it. Safe to repeat: what it
+        was before is kept in the job."""
+        async with self._store.step(call, platform=True) as (session, job):
+            pod = await cloudpods.get(session, call.subject_id, lock=True)
+            wanted = job.input["to"]
+            if pod.disk > wanted["disk"]:
+                raise GiveUp(Reason.INVALID, "a disk cannot shrink")
+            if wanted["memory"] > pod.memory:
+                pod.memory = wanted["memory"]
+                node = await cloudpods.with_room(session, pod)
+                if node is None:
+                    raise NoCapacity(
+                        f"its node has no {wanted['memory']} MiB of memory left; move"
+                        " the CloudPod or another one, then retry"
+                    )
+            pod.cores, pod.memory, pod.disk = (
+                wanted["cores"],
+                wanted["memory"],
+                wanted["disk"],
+            )
+            await session.commit()
+
+    @activity.defn
+    async def release_size(self, call: StepCall) -> None:
+        """The undo: CPU and memory as before. A disk that has grown stays grown."""
+        _pod, place = await self._sure(call)
+        async with self._store.step(call) as (session, job):
+            before = job.input["from"]
+            await session.commit()
+        await self._cluster.configure(
+            place, cores=before["cores"], memory=before["memory"]
+        )
+        async with self._store.step(call) as (session, _):
+            pod = await cloudpods.get(session, call.subject_id, lock=True)
+            pod.cores, pod.memory = before["cores"], before["memory"]
+            await session.commit()
+
+    @activity.defn
+    async def apply_size(self, call: StepCall) -> None:
+        """A running VM takes new CPU and memory with a restart; a container at once."""
+        pod, place = await self._sure(call)
+        running = await self._cluster.status(place) == "running"
+        if pod.kind == GuestKind.QEMU and running:
+            await self._restart(place)
+
+    @activity.defn
+    async def rename_guest(self, call: StepCall) -> None:
+        """Its name here and at Proxmox; its host name stays, since others use it."""
+        _pod, place = await self._sure(call)
+        async with self._store.step(call) as (session, job):
+            name = str(job.input["name"])
+            await session.commit()
+        if place.kind == GuestKind.QEMU:
+            await self._cluster.configure(place, name=name)
+        async with self._store.step(call) as (session, job):
+            pod = await cloudpods.get(session, call.subject_id, lock=True)
+            pod.name = name
+            finish(job)
+            await session.commit()
+
+    # --- states to go back to -----------------------------------------------------
+
+    @activity.defn
+    async def take_snapshot(self, call: StepCall) -> None:
+        """Beside its disks; one of this name that we made is the one."""
+        _pod, place = await self._sure(call)
+        save = await self._save(call)
+        if save.name not in await self._cluster.snapshots(place):
+            await ended(
+                self._cluster,
+                await self._cluster.snapshot(
+                    place, save.name, description=f"mpanel {save.id}"
+                ),
+            )
+        await self._store_save(call, save.id)
+
+    @activity.defn
+    async def drop_snapshot(self, call: StepCall) -> None:
+        """The undo; absent is success."""
+        _pod, place = await self._sure(call)
+        save = await self._save(call)
+        if save.name in await self._cluster.snapshots(place):
+            await ended(
+                self._cluster, await self._cluster.delete_snapshot(place, save.name)
+            )
+        async with self._store.step(call) as (session, _):
+            row = await session.get_one(CloudPodSave, save.id)
+            row.status = BackupStatus.FAILED
+            await session.commit()
+
+    @activity.defn
+    async def roll_back(self, call: StepCall) -> None:
+        """To a snapshot; everything since then is gone."""
+        _pod, place = await self._sure(call)
+        save = await self._chosen(call)
+        if save.name not in await self._cluster.snapshots(place):
+            raise ProviderRejected(
+                PROVIDER, f"there is no snapshot {save.name}", code="absent"
+            )
+        await self._stop(place)
+        await ended(self._cluster, await self._cluster.roll_back(place, save.name))
+        await self._start(place)
+
+    @activity.defn
+    async def back_up_guest(self, call: StepCall) -> None:
+        """To the backups' storage; one that carries this job's mark is the one."""
+        _pod, place = await self._sure(call)
+        save = await self._save(call)
+        found = await self._volume(place, save.id)
+        if found is None:
+            await ended(
+                self._cluster,
+                await self._cluster.back_up(
+                    place, self._backups, notes=f"mpanel:{save.id}"
+                ),
+            )
+            found = await self._volume(place, save.id)
+        if found is None:
+            raise ProviderRejected(
+                PROVIDER, "the backup is not on its storage", code="absent"
+            )
+        await self._store_save(call, save.id, volid=found.volid, size=found.size)
+
+    @activity.defn
+    async def restore_guest(self, call: StepCall) -> None:
+        """From a backup; repeated, it is restored again from the same one."""
+        _pod, place = await self._sure(call)
+        save = await self._chosen(call)
+        await self._stop(place)
+        await ended(
+            self._cluster,
+            await self._cluster.restore(place, str(save.volid), over=True),
+        )
+        await self._start(place)
+
+    # --- the end ------------------------------------------------------------------
+
+    @activity.defn
+    async def hold_removal(self, call: StepCall) -> None:
+        """Stopped, but still there: until the hold is over, an abort brings it back."""
+        _pod, place = await self._sure(call)
+        await self._stop(place)
+        async with self._store.step(call) as (session, _):
+            pod = await cloudpods.get(session, call.subject_id, lock=True)
+            if pod.held_until is None:
+                pod.held_until = utc_now() + timedelta(seconds=self._hold)
+            left = (pod.held_until - utc_now()).total_seconds()
+            await session.commit()
+        if left > 0:
+            raise NotYet("its removal can still be called off", delay=min(left, _LOOK))
+
+    @activity.defn
+    async def call_off_removal(self, call: StepCall) -> None:
+        """The undo: runs again. Once its guest is destroyed there is no way back but
+        its backup."""
+        effect = await self._effects.find(
+            call, provider=PROVIDER, kind="guest", reference=str(call.subject_id)
+        )
+        gone = effect is None or effect.state == EffectState.REMOVED
+        if not gone:
+            _pod, place = await self._sure(call)
+            await self._start(place)
+        async with self._store.step(call) as (session, _):
+            pod = await cloudpods.get(session, call.subject_id, lock=True)
+            pod.held_until = None
+            if pod.status == ServiceStatus.TERMINATING:
+                if gone:
+                    pod.fail()
+                else:
+                    pod.activate(utc_now())
+            await session.commit()
+
+    # --- together -----------------------------------------------------------------
+
+    async def _restart(self, place: Any) -> None:
+        if await self._cluster.status(place) == "running":
+            await ended(
+                self._cluster, await self._cluster.shut_down(place, within=GRACE)
+            )
+        await self._start(place)
+
+    async def _volume(self, place: Any, save_id: UUID) -> Any | None:
+        kept = await self._cluster.backups(place.node, self._backups, place.vmid)
+        return next((one for one in kept if one.notes == f"mpanel:{save_id}"), None)
+
+    async def _save(self, call: StepCall) -> CloudPodSave:
+        """The row that this job fills; it was written with the job."""
+        async with self._store.step(call) as (session, job):
+            save = await _row(session, job)
+            await session.commit()
+        return save
+
+    async def _chosen(self, call: StepCall) -> CloudPodSave:
+        """The state that this job goes back to."""
+        async with self._store.step(call) as (session, job):
+            save = await session.get_one(CloudPodSave, UUID(job.input["save_id"]))
+            await session.commit()
+        return save
+
+    async def _store_save(
+        self, call: StepCall, save_id: UUID, *, volid: str | None = None, size: int = 0
+    ) -> None:
+        async with self._store.step(call) as (session, job):
+            row = await session.get_one(CloudPodSave, save_id)
+            row.status, row.stored_at = BackupStatus.STORED, utc_now()
+            row.volid, row.size = volid, size
+            if "removal" not in job.input:
+                finish(job)
+            await session.commit()
+
+    @staticmethod
+    def _seen(pod: CloudPod, state: str) -> None:
+        pod.seen, pod.seen_at = state, utc_now()
+
+
+async def _row(session: Session, job: Job) -> CloudPodSave:
+    found = await session.exec(
+        select(CloudPodSave).where(CloudPodSave.job_id == job.id)
+    )
+    save = found.one_or_none()
+    if save is None:
+        # A removal makes its last backup without anybody asking for it.
+        save = CloudPodSave(
+            tenant_id=job.tenant_id,
+            cloudpod_id=job.subject_id,
+            job_id=job.id,
+            kind=SaveKind.BACKUP,
+            name=f"last-{job.id.hex[:8]}",
+        )
+        session.add(save)
+        job.input = {**job.input, "removal": True}
+        await session.flush()
+    return save

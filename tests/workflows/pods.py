@@ -1,0 +1,74 @@
+"""CloudPods as customers order them, and what of them lives in the cluster."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from temporalio.testing import WorkflowEnvironment
+
+from models.cloudpods import CloudPod
+from models.database import Database
+from models.orders import Order
+from models.seed import seed_cluster
+from models.states import JobKind, OrderStatus
+from tests.workflows.shop import buy, settled
+from tests.world import NODE_QUEUES, Providers, World, world
+from workflows.queues import ALL
+
+MINI, NANO = ("cloudpod_mini", "cloudpod"), ("cloudpod_nano", "cloudpod")
+PRICES = {MINI: 999, NANO: 499}
+
+
+@asynccontextmanager
+async def pod_world(
+    simulators: Providers, db: Database, temporal: WorkflowEnvironment, **changed: Any
+) -> AsyncIterator[World]:
+    """A world with three nodes, whose steps give up after two seconds of trouble, and
+    where removals are not held."""
+    target = temporal.client.service_client.config.target_host
+    given = {
+        "patience_seconds": 2.0,
+        "undo_patience_seconds": 2.0,
+        "cloudpod_hold_seconds": 0.0,
+        **changed,
+    }
+    async with world(
+        simulators, db, target, queues=(*ALL, *NODE_QUEUES), **given
+    ) as made:
+        async with db.platform() as session:
+            await seed_cluster(session)
+            await session.commit()
+        yield made
+
+
+async def pod_of(world: World, order: Order) -> CloudPod:
+    """What the order's only CloudPod is now."""
+    job = (await world.jobs(order))[JobKind.CLOUDPOD_PROVISION]
+    return await world.read(CloudPod, job.subject_id)
+
+
+async def a_pod(world: World, item: tuple[str, str] = NANO) -> CloudPod:
+    """One that was ordered, paid and built."""
+    _, order = await settled(world, await buy(world, item, price=PRICES[item]))
+    assert order.status == OrderStatus.COMPLETED
+    return await pod_of(world, order)
+
+
+async def guests(world: World) -> dict[str, dict[str, Any]]:
+    """What lives in the cluster, by name; templates are furniture."""
+    ledger = await world.control("proxmox", "GET", "ledger")
+    found = ledger["objects"].get("guest", [])
+    return {
+        one.get("name") or one["hostname"]: one for one in found if not one["template"]
+    }
+
+
+async def records(world: World) -> set[tuple[str, str]]:
+    """(type, content) of every address and every name that leads back."""
+    ledger = await world.control("powerdns", "GET", "ledger")
+    found = ledger["objects"].get("record", [])
+    return {
+        (one["type"], one["contents"][0])
+        for one in found
+        if one["type"] in ("A", "PTR")
+    }

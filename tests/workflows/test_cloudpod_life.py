@@ -1,0 +1,329 @@
+"""What a CloudPod is asked for during its life, one act after the other."""
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from temporalio.client import WorkflowUpdateFailedError
+from temporalio.testing import WorkflowEnvironment
+
+from activities.calls import JobRef, Life
+from api.services import cloudpods as service
+from models.cloudpods import CloudPod
+from models.database import Database
+from models.errors import Busy, Denied, Invalid
+from models.jobs import Job
+from models.states import (
+    JobKind,
+    JobStatus,
+    OrderStatus,
+    SaveKind,
+    ServiceStatus,
+    SuspensionReason,
+)
+from tests.workflows.operator import OPERATOR, abort_item
+from tests.workflows.pods import (
+    MINI,
+    NANO,
+    a_pod,
+    guests,
+    pod_of,
+    pod_world,
+    records,
+)
+from tests.workflows.shop import buy, settled
+from tests.world import Providers, World
+from workflows.engine.start import workflow_id
+from workflows.names import LIFE, life_id
+from workflows.queues import STORIES
+
+BOTH = pytest.mark.parametrize("item", [MINI, NANO])
+
+
+@pytest.fixture
+async def pods(
+    simulators: Providers, db: Database, temporal: WorkflowEnvironment
+) -> AsyncIterator[World]:
+    async with pod_world(simulators, db, temporal) as made:
+        yield made
+
+
+async def ask(world: World, what: Any, pod: CloudPod, *given: Any, **more: Any) -> Job:
+    """As the API does; the job."""
+    async with world.db.platform() as session:
+        asked = await what(session, world.client, OPERATOR, pod.id, *given, **more)
+    job: Job = asked[1]
+    return job
+
+
+async def done(world: World, what: Any, pod: CloudPod, *given: Any, **more: Any) -> Job:
+    """The job when it has succeeded."""
+    job = await world.ended(await ask(world, what, pod, *given, **more), within=90)
+    assert job.status == JobStatus.SUCCEEDED, job
+    return job
+
+
+async def now(world: World, pod: CloudPod) -> CloudPod:
+    return await world.read(CloudPod, pod.id)
+
+
+def config(world: World, pod: CloudPod) -> dict[str, Any]:
+    guest = world.providers.proxmox.cluster.guest(pod.vmid)
+    return dict(guest.config)
+
+
+@BOTH
+async def test_suspended_it_stands_still_and_resumed_it_answers(
+    pods: World, item: tuple[str, str]
+) -> None:
+    pod = await a_pod(pods, item)
+    why = SuspensionReason.TENANT_REQUEST
+
+    await done(pods, service.suspend, pod, reason=why)
+
+    pod = await now(pods, pod)
+    assert (pod.status, pod.suspended_for) == (ServiceStatus.SUSPENDED, why)
+    (guest,) = (await guests(pods)).values()
+    assert guest["status"] == pod.seen == "stopped"
+
+    await done(pods, service.resume, pod)
+
+    pod = await now(pods, pod)
+    assert (pod.status, pod.suspended_for) == (ServiceStatus.ACTIVE, None)
+    (guest,) = (await guests(pods)).values()
+    assert guest["status"] == pod.seen == "running"
+
+
+async def test_only_who_has_the_reason_lifts_a_suspension(pods: World) -> None:
+    pod = await a_pod(pods)
+    with pytest.raises(Denied):
+        await ask(pods, service.suspend, pod, reason=SuspensionReason.ABUSE)
+    async with pods.db.platform() as session:
+        row = await session.get_one(CloudPod, pod.id)
+        row.suspend(SuspensionReason.NON_PAYMENT)
+        await session.commit()
+
+    with pytest.raises(Denied):
+        await ask(pods, service.resume, pod)
+
+
+@BOTH
+async def test_it_grows_and_its_memory_shrinks_again(
+    pods: World, item: tuple[str, str]
+) -> None:
+    pod = await a_pod(pods, item)
+    size = {"cores": 4, "memory": 4096, "disk": pod.disk + 10}
+
+    await done(pods, service.resize, pod, **size)
+
+    seen = config(pods, pod)
+    disk = seen["scsi0" if item == MINI else "rootfs"]
+    assert (int(seen["cores"]), int(seen["memory"])) == (4, 4096)
+    assert f"size={size['disk']}G" in disk
+    await done(pods, service.resize, pod, memory=1024)
+    seen = config(pods, pod)
+    assert (int(seen["cores"]), int(seen["memory"])) == (4, 1024)
+    assert (await now(pods, pod)).memory == 1024
+
+
+async def test_a_disk_does_not_shrink_and_the_answer_says_why(pods: World) -> None:
+    pod = await a_pod(pods)
+
+    with pytest.raises(Invalid, match="cannot shrink") as refused:
+        await ask(pods, service.resize, pod, disk=pod.disk - 1)
+
+    assert refused.value.details["field"] == "diskGb"
+
+
+async def test_a_second_resize_is_refused_with_the_first_ones_state(
+    pods: World,
+) -> None:
+    pod = await a_pod(pods)
+    delays = {"delays": {"task resize": 1.5}}
+    await pods.control("proxmox", "PUT", "settings", json=delays)
+    first = await ask(pods, service.resize, pod, disk=pod.disk + 5)
+
+    with pytest.raises(Busy) as refused:
+        await ask(pods, service.resize, pod, disk=pod.disk + 9)
+
+    assert refused.value.details["job_id"] == str(first.id)
+    assert refused.value.details["status"] in ("pending", "running")
+    assert (await pods.ended(first)).status == JobStatus.SUCCEEDED
+
+
+async def test_the_life_itself_refuses_a_second_one_of_a_kind(pods: World) -> None:
+    pod = await a_pod(pods)
+    delays = {"delays": {"task resize": 2}}
+    await pods.control("proxmox", "PUT", "settings", json=delays)
+    first = await ask(pods, service.resize, pod, disk=pod.disk + 5)
+    life = pods.client.get_workflow_handle(life_id(pod.id))
+
+    async def taken() -> bool:
+        try:
+            return bool(await life.query("acts"))
+        except Exception:  # noqa: BLE001 - it is not there yet
+            return False
+
+    await pods.until(taken, bool)
+    other = Job(tenant_id=pod.tenant_id, kind=JobKind.CLOUDPOD_RESIZE)
+    ref = JobRef(other.id, pod.tenant_id, pod.id, JobKind.CLOUDPOD_RESIZE)
+
+    with pytest.raises(WorkflowUpdateFailedError) as refused:
+        await life.execute_update("take", ref)
+
+    assert "is under way" in str(refused.value.cause)
+    await pods.ended(first)
+
+
+async def test_acts_are_done_in_the_order_of_asking(pods: World) -> None:
+    pod = await a_pod(pods)
+    delays = {"delays": {"task vzsnapshot": 1}}
+    await pods.control("proxmox", "PUT", "settings", json=delays)
+    before = len(await pods.effects("proxmox"))
+
+    asked = [
+        await ask(pods, service.save, pod, SaveKind.SNAPSHOT, name="first"),
+        await ask(pods, service.resize, pod, disk=pod.disk + 5),
+        await ask(pods, service.suspend, pod, reason=SuspensionReason.TENANT_REQUEST),
+    ]
+    for job in asked:
+        assert (await pods.ended(job, within=90)).status == JobStatus.SUCCEEDED
+
+    effects = [effect for effect, _ in (await pods.effects("proxmox"))[before:]]
+    told = [e for e in effects if e in ("snapshot.made", "guest.stopped")]
+    assert told == ["snapshot.made", "guest.stopped"]
+    started = [(await pods.read(Job, job.id)).started_at for job in asked]
+    assert started == sorted(started, key=str)
+
+
+@BOTH
+async def test_a_snapshot_and_a_backup_bring_back_what_they_saw(
+    pods: World, item: tuple[str, str]
+) -> None:
+    pod = await a_pod(pods, item)
+    cluster = pods.providers.proxmox.cluster
+    for kind, back in (
+        (SaveKind.SNAPSHOT, service.go_back),
+        (SaveKind.BACKUP, service.go_back),
+    ):
+        async with pods.db.platform() as session:
+            _, job, save = await service.save(
+                session, pods.client, OPERATOR, pod.id, kind
+            )
+        assert (await pods.ended(job)).status == JobStatus.SUCCEEDED
+        cluster.guest(pod.vmid).config["nameserver"] = "203.0.113.53"
+
+        await done(pods, back, pod, save.id, kind)
+
+        assert "nameserver" not in config(pods, pod)
+        assert cluster.guest(pod.vmid).status == "running"
+
+
+async def test_rebuilt_it_is_another_guest_with_the_same_address(pods: World) -> None:
+    pod = await a_pod(pods)
+    pods.providers.proxmox.cluster.guest(pod.vmid).config["nameserver"] = "192.0.2.53"
+
+    await done(pods, service.rebuild, pod)
+
+    again = await now(pods, pod)
+    assert (again.vmid, again.ipv4) == (pod.vmid, pod.ipv4)
+    assert "nameserver" not in config(pods, pod)
+    effects = Counter(effect for effect, _ in await pods.effects("proxmox"))
+    assert (effects["guest.created"], effects["guest.removed"]) == (2, 1)
+
+
+async def test_a_new_name_is_everywhere_but_in_the_host_name(pods: World) -> None:
+    pod = await a_pod(pods, MINI)
+
+    await done(pods, service.rename, pod, name="Shop-2")
+
+    again = await now(pods, pod)
+    assert (again.name, again.hostname) == ("shop-2", pod.hostname)
+    assert config(pods, pod)["name"] == "shop-2"
+
+
+async def test_a_removal_can_be_called_off_while_it_is_held(
+    simulators: Providers, db: Database, temporal: WorkflowEnvironment
+) -> None:
+    async with pod_world(simulators, db, temporal, cloudpod_hold_seconds=600.0) as pods:
+        pod = await a_pod(pods)
+        job = await ask(pods, service.delete, pod)
+
+        held = await pods.until(
+            lambda: now(pods, pod), lambda one: one.held_until is not None
+        )
+
+        assert held.status == ServiceStatus.TERMINATING
+        (guest,) = (await guests(pods)).values()
+        assert guest["status"] == "stopped"
+        await abort_item(pods, job)
+        assert (await pods.ended(job)).status == JobStatus.FAILED
+        again = await now(pods, pod)
+        assert (again.status, again.held_until) == (ServiceStatus.ACTIVE, None)
+        (guest,) = (await guests(pods)).values()
+        assert guest["status"] == "running"
+        assert len(await records(pods)) == 2
+
+
+async def test_removed_it_leaves_its_last_backup(pods: World) -> None:
+    pod = await a_pod(pods)
+
+    await done(pods, service.delete, pod)
+
+    async with pods.db.platform() as session:
+        (last,) = await service.cloudpods.saves(session, pod.id, SaveKind.BACKUP)
+    assert last.volid
+    effects = [effect for effect, _ in await pods.effects("proxmox")]
+    assert effects.index("backup.made") < effects.index("guest.removed")
+    assert await guests(pods) == {}
+    assert await records(pods) == set()
+
+
+async def test_removed_while_it_is_built_nothing_is_left(pods: World) -> None:
+    delays = {"delays": {"task qmclone": 2}}
+    await pods.control("proxmox", "PUT", "settings", json=delays)
+    order = await buy(pods, MINI, price=999)
+
+    async def cloning() -> bool:
+        calls = await pods.calls("proxmox")
+        return any(one["op"] == "task qmclone" for one in calls)
+
+    await pods.until(cloning, bool)
+    pod = await pod_of(pods, order)
+
+    await done(pods, service.delete, pod)
+
+    _, order = await settled(pods, order)
+    assert order.status == OrderStatus.FAILED
+    assert (await now(pods, pod)).status == ServiceStatus.TERMINATED
+    assert await guests(pods) == {}
+    assert await records(pods) == set()
+
+
+async def test_a_busy_life_continues_as_new_and_an_idle_one_adds_no_event(
+    pods: World,
+) -> None:
+    pod = await a_pod(pods, MINI)
+    await pods.client.start_workflow(
+        LIFE, Life(pod.id, acts=2), id=life_id(pod.id), task_queue=STORIES
+    )
+    life = pods.client.get_workflow_handle(life_id(pod.id))
+    first = (await life.describe()).run_id
+
+    for number in range(5):
+        await done(pods, service.rename, pod, name=f"name-{number}")
+
+    async def resting() -> bool:
+        return await life.query("acts") == []
+
+    await pods.until(resting, bool)
+    described = await life.describe()
+    assert described.run_id != first
+    assert config(pods, pod)["name"] == "name-4"
+    length = described.history_length
+    assert length < 40
+    job = Job(tenant_id=pod.tenant_id, kind=JobKind.CLOUDPOD_RENAME)
+    ref = JobRef(job.id, pod.tenant_id, pod.id, JobKind.CLOUDPOD_RENAME)
+    assert workflow_id(ref) not in await life.query("acts")
+    assert (await life.describe()).history_length == length

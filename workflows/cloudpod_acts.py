@@ -1,0 +1,298 @@
+"""What a CloudPod is asked for during its life. Each act is a job of its own, and
+`CloudPodLife` keeps their order."""
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.calls import JobRef
+    from activities.cloudpod_acts import CloudPodActs
+    from activities.cloudpod_names import CloudPodNames
+    from activities.cloudpods import CloudPodActivities
+
+from workflows.cloudpods import (
+    CONFIGURE_GUEST,
+    CREATE_GUEST,
+    GROW_DISK,
+    GUARD_GUEST,
+    START_GUEST,
+)
+from workflows.engine.job import JobWorkflow
+from workflows.engine.patience import LONG
+from workflows.engine.steps import Step
+from workflows.queues import POWERDNS, PROXMOX, STORIES
+
+SUSPEND_GUEST = Step(
+    "suspend_guest", "Stop it", CloudPodActs.suspend_guest, PROXMOX, time=LONG
+)
+RESUME_GUEST = Step(
+    "resume_guest",
+    "Start it and see it answer",
+    CloudPodActs.resume_guest,
+    PROXMOX,
+    time=LONG,
+)
+RESTART_GUEST = Step(
+    "restart_guest", "Restart it", CloudPodActs.restart_guest, PROXMOX, time=LONG
+)
+SEE_BACK = Step("see_back", "See it answer", CloudPodActs.see_back, PROXMOX)
+RESERVE_SIZE = Step(
+    "reserve_size",
+    "Promise the new size",
+    CloudPodActs.reserve_size,
+    STORIES,
+    undo=CloudPodActs.release_size,
+    undo_summary="Give CPU and memory back",
+)
+APPLY_SIZE = Step(
+    "apply_size",
+    "Have it take its new size",
+    CloudPodActs.apply_size,
+    PROXMOX,
+    time=LONG,
+)
+RENAME_GUEST = Step("rename_guest", "Rename it", CloudPodActs.rename_guest, PROXMOX)
+TAKE_SNAPSHOT = Step(
+    "take_snapshot",
+    "Take a snapshot",
+    CloudPodActs.take_snapshot,
+    PROXMOX,
+    undo=CloudPodActs.drop_snapshot,
+    undo_summary="Drop the snapshot",
+    time=LONG,
+)
+ROLL_BACK = Step(
+    "roll_back", "Go back to the snapshot", CloudPodActs.roll_back, PROXMOX, time=LONG
+)
+BACK_UP_GUEST = Step(
+    "back_up_guest", "Back it up", CloudPodActs.back_up_guest, PROXMOX, time=LONG
+)
+RESTORE_GUEST = Step(
+    "restore_guest",
+    "Bring the backup back",
+    CloudPodActs.restore_guest,
+    PROXMOX,
+    time=LONG,
+)
+REMOVE_GUEST = Step(
+    "remove_guest",
+    "Destroy the old guest",
+    CloudPodActivities.destroy_guest,
+    PROXMOX,
+    time=LONG,
+)
+BEGIN_POD_REMOVAL = Step(
+    "begin_pod_removal",
+    "Take the CloudPod out of service",
+    CloudPodActivities.begin_pod_removal,
+    STORIES,
+    undo=CloudPodActs.call_off_removal,
+    undo_summary="Bring it back into service",
+)
+HOLD_REMOVAL = Step(
+    "hold_removal",
+    "Stop it, and wait while its removal can be called off",
+    CloudPodActs.hold_removal,
+    PROXMOX,
+    time=LONG,
+)
+DELETE_POD_NAMES = Step(
+    "delete_pod_names", "Take its names away", CloudPodNames.delete_pod_names, POWERDNS
+)
+DESTROY_GUEST = Step(
+    "destroy_guest",
+    "Destroy the guest and see it gone",
+    CloudPodActivities.destroy_guest,
+    PROXMOX,
+    time=LONG,
+)
+END_POD_REMOVAL = Step(
+    "end_pod_removal",
+    "Write down that nothing is left",
+    CloudPodActivities.end_pod_removal,
+    STORIES,
+)
+
+
+@workflow.defn(name="SuspendCloudPod")
+class SuspendCloudPod(JobWorkflow):
+    """Stops the guest; its data stay."""
+
+    STEPS = (SUSPEND_GUEST,)
+
+    @workflow.run
+    async def run(self, ref: JobRef) -> None:
+        await self.tell(self.story())
+
+    async def story(self) -> None:
+        await self.step(SUSPEND_GUEST)
+
+
+@workflow.defn(name="ResumeCloudPod")
+class ResumeCloudPod(JobWorkflow):
+    """Brings a suspended guest back."""
+
+    STEPS = (RESUME_GUEST,)
+
+    @workflow.run
+    async def run(self, ref: JobRef) -> None:
+        await self.tell(self.story())
+
+    async def story(self) -> None:
+        await self.step(RESUME_GUEST)
+
+
+@workflow.defn(name="RestartCloudPod")
+class RestartCloudPod(JobWorkflow):
+    """Ends the guest's system in good order, and starts it."""
+
+    STEPS = (RESTART_GUEST, SEE_BACK)
+
+    @workflow.run
+    async def run(self, ref: JobRef) -> None:
+        await self.tell(self.story())
+
+    async def story(self) -> None:
+        await self.step(RESTART_GUEST)
+        await self.step(SEE_BACK)
+
+
+@workflow.defn(name="ResizeCloudPod")
+class ResizeCloudPod(JobWorkflow):
+    """Another size: CPU and memory up and down, the disk up."""
+
+    STEPS = (RESERVE_SIZE, CONFIGURE_GUEST, GROW_DISK, APPLY_SIZE, SEE_BACK)
+
+    @workflow.run
+    async def run(self, ref: JobRef) -> None:
+        await self.tell(self.story())
+
+    async def story(self) -> None:
+        for step in (RESERVE_SIZE, CONFIGURE_GUEST, GROW_DISK, APPLY_SIZE):
+            await self.step(step)
+        await self.step(SEE_BACK)
+
+
+@workflow.defn(name="RenameCloudPod")
+class RenameCloudPod(JobWorkflow):
+    """Another name."""
+
+    STEPS = (RENAME_GUEST,)
+
+    @workflow.run
+    async def run(self, ref: JobRef) -> None:
+        await self.tell(self.story())
+
+    async def story(self) -> None:
+        await self.step(RENAME_GUEST)
+
+
+@workflow.defn(name="SnapshotCloudPod")
+class SnapshotCloudPod(JobWorkflow):
+    """Keeps how it is now, beside its disks."""
+
+    STEPS = (TAKE_SNAPSHOT,)
+
+    @workflow.run
+    async def run(self, ref: JobRef) -> None:
+        await self.tell(self.story())
+
+    async def story(self) -> None:
+        await self.step(TAKE_SNAPSHOT)
+
+
+@workflow.defn(name="RollBackCloudPod")
+class RollBackCloudPod(JobWorkflow):
+    """Back to a snapshot."""
+
+    STEPS = (ROLL_BACK, SEE_BACK)
+
+    @workflow.run
+    async def run(self, ref: JobRef) -> None:
+        await self.tell(self.story())
+
+    async def story(self) -> None:
+        await self.step(ROLL_BACK)
+        await self.step(SEE_BACK)
+
+
+@workflow.defn(name="BackUpCloudPod")
+class BackUpCloudPod(JobWorkflow):
+    """Keeps how it is now, away from its node."""
+
+    STEPS = (BACK_UP_GUEST,)
+
+    @workflow.run
+    async def run(self, ref: JobRef) -> None:
+        await self.tell(self.story())
+
+    async def story(self) -> None:
+        await self.step(BACK_UP_GUEST)
+
+
+@workflow.defn(name="RestoreCloudPod")
+class RestoreCloudPod(JobWorkflow):
+    """Back to a backup."""
+
+    STEPS = (RESTORE_GUEST, SEE_BACK)
+
+    @workflow.run
+    async def run(self, ref: JobRef) -> None:
+        await self.tell(self.story())
+
+    async def story(self) -> None:
+        await self.step(RESTORE_GUEST)
+        await self.step(SEE_BACK)
+
+
+@workflow.defn(name="RebuildCloudPod")
+class RebuildCloudPod(JobWorkflow):
+    """A new guest from the template, with the old one's name, VMID and address."""
+
+    STEPS = (
+        REMOVE_GUEST,
+        CREATE_GUEST,
+        CONFIGURE_GUEST,
+        GROW_DISK,
+        GUARD_GUEST,
+        START_GUEST,
+        SEE_BACK,
+    )
+
+    @workflow.run
+    async def run(self, ref: JobRef) -> None:
+        await self.tell(self.story())
+
+    async def story(self) -> None:
+        await self.step(REMOVE_GUEST)
+        for step in (CREATE_GUEST, CONFIGURE_GUEST, GROW_DISK, GUARD_GUEST):
+            await self.step(step)
+        await self.step(START_GUEST)
+        await self.step(SEE_BACK)
+
+
+@workflow.defn(name="DeleteCloudPod")
+class DeleteCloudPod(JobWorkflow):
+    """Backs it up, holds it a while, then takes it away until its node and the cluster
+    know nothing of it."""
+
+    STEPS = (
+        BEGIN_POD_REMOVAL,
+        BACK_UP_GUEST,
+        HOLD_REMOVAL,
+        DELETE_POD_NAMES,
+        DESTROY_GUEST,
+        END_POD_REMOVAL,
+    )
+
+    @workflow.run
+    async def run(self, ref: JobRef) -> None:
+        await self.tell(self.story())
+
+    async def story(self) -> None:
+        if await self.step(BEGIN_POD_REMOVAL):
+            await self.step(BACK_UP_GUEST)
+            await self.step(HOLD_REMOVAL)
+        async with self.group() as group:
+            group.start(self.step(DELETE_POD_NAMES))
+            group.start(self.step(DESTROY_GUEST))
+        await self.step(END_POD_REMOVAL)
