@@ -55,7 +55,7 @@ class Parts:
         return int(time.monotonic() - self.began)
 
 
-def parts(request: Request) -> Parts:
+async def parts(request: Request) -> Parts:
     """Those of the running app."""
     found: Parts = request.app.state.parts
     return found
@@ -64,28 +64,28 @@ def parts(request: Request) -> Parts:
 InProcess = Annotated[Parts, Depends(parts)]
 
 
-def _temporal(parts: InProcess) -> Client:
+async def _temporal(parts: InProcess) -> Client:
     return parts.temporal
 
 
-def _signer(parts: InProcess) -> Signer:
+async def _signer(parts: InProcess) -> Signer:
     return parts.signer
 
 
-def _vault(parts: InProcess) -> Vault:
+async def _vault(parts: InProcess) -> Vault:
     return parts.vault
 
 
-def _desk(parts: InProcess) -> Desk:
+async def _desk(parts: InProcess) -> Desk:
     return Desk(parts.signer, parts.vault, parts.settings.second_factor)
 
 
-def _origin(request: Request) -> Origin:
+async def _origin(request: Request) -> Origin:
     address = request.client.host if request.client else ""
     return Origin.of(address, request.headers.get("user-agent", ""))
 
 
-def _settings(parts: InProcess) -> ApiSettings:
+async def _settings(parts: InProcess) -> ApiSettings:
     return parts.settings
 
 

@@ -31,7 +31,7 @@ class StateOut(CamelModel):
     steps: list[StepOut]
 
 
-def _sight(parts: InProcess, actor: Reader) -> Look:
+async def _sight(parts: InProcess, actor: Reader) -> Look:
     def look() -> AbstractAsyncContextManager[Session]:
         return (
             parts.db.platform() if actor.platform else parts.db.tenant(actor.tenant_id)
