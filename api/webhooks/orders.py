@@ -13,7 +13,6 @@ from api.deps import (
     Entry,
     InProcess,
     PlatformRows,
-    Temporal,
     key_holder,
 )
 from api.limits import Kind, counted_as
@@ -122,7 +121,6 @@ _EXAMPLE = {
 async def order_created(
     request: Request,
     session: PlatformRows,
-    temporal: Temporal,
     parts: InProcess,
     origin: CalledFrom,
     api_key: ApiKey,
@@ -155,6 +153,6 @@ async def order_created(
         order_id=None if body.order_id is None else str(body.order_id),
     )
     placed = await orders.place(
-        session, temporal, order, key=key, platform_domain=settings.platform_domain
+        session, order, key=key, platform_domain=settings.platform_domain
     )
     return OrderReceivedOut.of(placed)

@@ -11,13 +11,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from models.backups import BackupPlan
 from models.base import Row
 from models.cloudpods import CloudPod
+from models.database import Session
 from models.errors import Invalid
 from models.jobs import Job
 from models.money import Cents
 from models.ordering import PlacedLine
-from models.orders import OrderItem
+from models.orders import Order, OrderItem
 from models.products import Product
 from models.queries.cloudpods import drawn
+from models.queries.inserts import Values, new_row, write
 from models.queries.services import LIVING
 from models.states import JobKind, JobStatus, ServiceStatus
 from models.subscriptions import Subscription
@@ -29,9 +31,12 @@ DELIVERED_BY: Final = {
     "cloudpod": JobKind.CLOUDPOD_PROVISION,
 }
 
+# A website's id and its name.
+Host = tuple[UUID, str]
+
 _LIVING = [str(status) for status in LIVING]
 # What nobody has paid for yet holds no name: a checkout may be begun twice.
-_HOLDING = [str(status) for status in LIVING if status is not ServiceStatus.PENDING]
+HOLDING = [str(status) for status in LIVING if status is not ServiceStatus.PENDING]
 _TAKEN = text(
     "select domain from websites where domain = any(:hosts) and status = any(:holding)"
 )
@@ -68,12 +73,12 @@ class Draft:
     def __init__(self, root: Job, customer_id: UUID, platform_domain: str) -> None:
         self._root, self._customer_id = root, customer_id
         self._platform_domain = platform_domain
-        self._subscriptions: list[Subscription] = []
-        self._websites: list[Website] = []
-        self._cloudpods: list[CloudPod] = []
-        self._plans: list[BackupPlan] = []
-        self._jobs: list[Job] = []
-        self._items: list[OrderItem] = []
+        self._subscriptions: list[Values] = []
+        self._websites: list[Values] = []
+        self._cloudpods: list[Values] = []
+        self._plans: list[Values] = []
+        self._jobs: list[Values] = []
+        self._items: list[Values] = []
         self._currencies: set[str] = set()
 
     async def fill(
@@ -82,10 +87,12 @@ class Draft:
         products: Sequence[Product],
         *,
         domain: str | None,
+        hosts: Sequence[Host],
     ) -> None:
         """One line for each product; `domain` is for the first website.
 
-        Websites come first, so that an add-on finds its website wherever it stands.
+        `hosts`: free ones, one per line. Websites come first, so that an add-on finds
+        its website wherever it stands.
         """
         places = list(enumerate(products))
         sites = [place for place in places if place[1].delivers["kind"] == "website"]
@@ -95,9 +102,13 @@ class Draft:
         addons = [place for place in places if place[1].delivers.get("needs")]
         if domain and not sites:
             raise Invalid("domain", "no item of this order has a domain")
-        hosts = await self._hosts(connection, [one.code for _, one in sites], domain)
-        bare: list[tuple[UUID, OrderItem | None]] = []
-        for (position, product), (website_id, host) in zip(sites, hosts, strict=True):
+        if domain:
+            await self._refuse_domain(connection, domain)
+        bare: list[tuple[UUID, Values | None]] = []
+        for position, product in sites:
+            website_id, host = hosts[position]
+            if domain and not bare:
+                host = domain
             bare.append(
                 (website_id, self._website(position, product, website_id, host))
             )
@@ -105,47 +116,54 @@ class Draft:
             if not bare:
                 bare.append((await self._bare_website(connection, position), None))
             self._plan(position, product, *bare.pop(0))
-        self._items.sort(key=lambda item: item.position)
+        self._items.sort(key=lambda item: item["position"])
 
     def price(self) -> tuple[Cents, str]:
         """The whole order's amount and currency, from our catalogue alone."""
         if len(self._currencies) != 1:
             raise Invalid("items", "the items are sold in different currencies")
-        return sum(item.amount for item in self._items), next(iter(self._currencies))
+        return sum(item["amount"] for item in self._items), next(iter(self._currencies))
 
-    async def write(self, connection: AsyncConnection) -> None:
-        """All rows; customer and order are there."""
-        for rows in (
-            self._subscriptions,
-            self._websites,
-            self._cloudpods,
-            self._plans,
-            self._items,
-            [self._root, *self._jobs],
-        ):
-            await add(connection, rows)
+    async def write(self, session: Session, order: Order) -> None:
+        """The order and all its rows; its customer is there."""
+        await write(
+            session,
+            {
+                Order: [order.model_dump()],
+                Subscription: self._subscriptions,
+                Website: self._websites,
+                CloudPod: self._cloudpods,
+                BackupPlan: self._plans,
+                OrderItem: self._items,
+                Job: [self._root.model_dump(), *self._jobs],
+            },
+            wake="start",
+        )
 
     def placed(self) -> tuple[PlacedLine, ...]:
         """What each line became, in the order in which they were asked for."""
-        kinds = {job.id: JobKind(job.kind) for job in self._jobs}
+        kinds = {job["id"]: job["kind"] for job in self._jobs}
         return tuple(
             PlacedLine(
-                item.product_id, item.subscription_id, item.job_id, kinds[item.job_id]
+                item["product_id"],
+                item["subscription_id"],
+                item["job_id"],
+                kinds[item["job_id"]],
             )
             for item in self._items
-            if item.subscription_id and item.job_id
         )
 
     def _website(
         self, position: int, product: Product, website_id: UUID, host: str
-    ) -> OrderItem:
+    ) -> Values:
         item, subscription = self._line(position, product, website_id)
         self._websites.append(
-            Website(
+            new_row(
+                Website,
                 id=website_id,
                 tenant_id=self._root.tenant_id,
                 customer_id=self._customer_id,
-                subscription_id=subscription.id,
+                subscription_id=subscription["id"],
                 domain=host,
                 site_kind=str(product.delivers.get("site", "static")),
                 php_version=str(product.delivers.get("php", "")),
@@ -159,11 +177,11 @@ class Draft:
         self._cloudpods.append(
             drawn(
                 product,
-                subscription,
+                Subscription(**subscription),
                 pod_id=pod_id,
                 name=_slug(product.code),
                 platform_domain=self._platform_domain,
-            )
+            ).model_dump()
         )
 
     def _plan(
@@ -171,17 +189,18 @@ class Draft:
         position: int,
         product: Product,
         website_id: UUID,
-        needs: OrderItem | None,
+        needs: Values | None,
     ) -> None:
         plan_id = uuid4()
         item, subscription = self._line(position, product, plan_id)
-        item.needs_item_id = needs.id if needs else None
+        item["needs_item_id"] = needs["id"] if needs else None
         self._plans.append(
-            BackupPlan(
+            new_row(
+                BackupPlan,
                 id=plan_id,
                 tenant_id=self._root.tenant_id,
                 customer_id=self._customer_id,
-                subscription_id=subscription.id,
+                subscription_id=subscription["id"],
                 website_id=website_id,
                 days=int(product.delivers.get("days", 30)),
             )
@@ -189,19 +208,21 @@ class Draft:
 
     def _line(
         self, position: int, product: Product, subject_id: UUID
-    ) -> tuple[OrderItem, Subscription]:
+    ) -> tuple[Values, Values]:
         cycle = str(product.billing_cycles[0]["cycle"])
         amount, currency = product.price(cycle) or (0, "")
         self._currencies.add(currency)
         tenant_id = self._root.tenant_id
-        subscription = Subscription(
+        subscription = new_row(
+            Subscription,
             tenant_id=tenant_id,
             customer_id=self._customer_id,
             product_id=product.id,
             product_type=product.type,
             billing_cycle=cycle,
         )
-        job = Job(
+        job = new_row(
+            Job,
             tenant_id=tenant_id,
             kind=DELIVERED_BY[product.delivers["kind"]],
             status=JobStatus.WAITING,
@@ -209,7 +230,8 @@ class Draft:
             parent_id=self._root.id,
             order_id=self._root.order_id,
         )
-        item = OrderItem(
+        item = new_row(
+            OrderItem,
             tenant_id=tenant_id,
             order_id=self._root.subject_id,
             position=position,
@@ -217,47 +239,27 @@ class Draft:
             code=product.code,
             billing_cycle=cycle,
             amount=amount,
-            subscription_id=subscription.id,
-            job_id=job.id,
+            subscription_id=subscription["id"],
+            job_id=job["id"],
         )
         self._subscriptions.append(subscription)
         self._jobs.append(job)
         self._items.append(item)
         return item, subscription
 
-    async def _hosts(
-        self, connection: AsyncConnection, codes: Sequence[str], domain: str | None
-    ) -> list[tuple[UUID, str]]:
-        """A new website's id and host per code; nobody's living website has it."""
-        if domain:
-            below = self._platform_domain
-            if domain == below or domain.endswith(f".{below}"):
-                raise Invalid("domain", f"hosts below {below} are given by us")
-            if await _taken(connection, [domain]):
-                raise Invalid("domain", f"{domain} has a website already")
-            await self._refuse_neighbour(connection, domain)
-        made = [self._host(code) for code in codes]
-        while taken := await _taken(connection, [host for _, host in made]):
-            made = [
-                self._host(code) if host in taken else (website_id, host)
-                for code, (website_id, host) in zip(codes, made, strict=True)
-            ]
-        if domain:
-            made[0] = (made[0][0], domain)
-        return made
+    async def _refuse_domain(self, connection: AsyncConnection, domain: str) -> None:
+        below = self._platform_domain
+        if domain == below or domain.endswith(f".{below}"):
+            raise Invalid("domain", f"hosts below {below} are given by us")
+        if await taken(connection, [domain]):
+            raise Invalid("domain", f"{domain} has a website already")
+        await self._refuse_neighbour(connection, domain)
 
     async def _refuse_neighbour(self, connection: AsyncConnection, host: str) -> None:
         """A name below another customer's would take that part of it over."""
-        asked = {"host": host, "customer": self._customer_id, "holding": _HOLDING}
+        asked = {"host": host, "customer": self._customer_id, "holding": HOLDING}
         if (await connection.execute(_NEIGHBOUR, asked)).first() is not None:
             raise Invalid("domain", f"{host} belongs to a name of another customer")
-
-    def _host(self, code: str) -> tuple[UUID, str]:
-        website_id = uuid4()
-        return (
-            website_id,
-            f"{_slug(code)}-{website_id.hex[:6]}.{self._platform_domain}",
-        )
 
     async def _bare_website(self, connection: AsyncConnection, position: int) -> UUID:
         """The customer's only live website that no plan serves yet."""
@@ -265,7 +267,7 @@ class Draft:
         rows = await connection.execute(
             _WITHOUT_PLAN, {"customer": self._customer_id, "living": _LIVING}
         )
-        served = {plan.website_id for plan in self._plans}
+        served = {plan["website_id"] for plan in self._plans}
         found = [row.id for row in rows if row.id not in served]
         if len(found) != 1:
             raise Invalid(
@@ -278,12 +280,17 @@ class Draft:
         return website_id
 
 
+async def taken(connection: AsyncConnection, hosts: Iterable[str]) -> set[str]:
+    """Those of the names that a website has already."""
+    found = await connection.execute(_TAKEN, {"hosts": list(hosts), "holding": HOLDING})
+    return {str(row.domain) for row in found}
+
+
+def draw_hosts(codes: Iterable[str], platform_domain: str) -> list[Host]:
+    """A new website's id, and a name made of it, for each code."""
+    ids = [(uuid4(), code) for code in codes]
+    return [(id, f"{_slug(code)}-{id.hex[:6]}.{platform_domain}") for id, code in ids]
+
+
 def _slug(code: str) -> str:
     return re.sub("[^a-z0-9]+", "-", code.lower()).strip("-")[:40] or "site"
-
-
-async def _taken(connection: AsyncConnection, hosts: Iterable[str]) -> set[str]:
-    found = await connection.execute(
-        _TAKEN, {"hosts": list(hosts), "holding": _HOLDING}
-    )
-    return {str(row.domain) for row in found}

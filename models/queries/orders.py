@@ -4,7 +4,7 @@ Who comes first with a repeat key makes the order; everybody else waits for that
 transaction at the unique key and reads its result.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -13,38 +13,49 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col, select
 
 from models.base import utc_now
-from models.database import Session
+from models.database import Session, tell_driver
 from models.errors import Invalid, KeyReused, NotFound
 from models.jobs import Job
 from models.ordering import OrderRequest, Placed, PlacedLine, RepeatKey
 from models.orders import Order, OrderItem, OrderRepeat
 from models.products import Product
-from models.queries.order_lines import DELIVERED_BY, Draft, add
+from models.queries.order_lines import (
+    DELIVERED_BY,
+    HOLDING,
+    Draft,
+    Host,
+    add,
+    draw_hosts,
+    taken,
+)
 from models.states import JobKind
 
 CONTENT_LASTS = timedelta(hours=24)
 
-_TAKE_KEY = text(
-    "insert into order_keys"
+# Whoever has the key first goes on; from then on one customer's orders are placed one
+# after the other. The Stripe customer that we knew first is kept.
+_OPEN = (
+    "with key as (insert into order_keys"
     " (id, created_at, tenant_id, key, body_hash, order_id, expires_at)"
-    " values (:id, :now, :tenant, :key, :body_hash, :order, :expires)"
-    " on conflict (tenant_id, key) do update set created_at = excluded.created_at,"
-    " body_hash = excluded.body_hash, order_id = excluded.order_id,"
-    " expires_at = excluded.expires_at where order_keys.expires_at <= :now"
-    " returning order_id"
+    " values (%(key_id)s, %(now)s, %(tenant)s, %(key)s, %(body_hash)s, %(order)s,"
+    " %(expires)s) on conflict (tenant_id, key) do update set"
+    " created_at = excluded.created_at, body_hash = excluded.body_hash,"
+    " order_id = excluded.order_id, expires_at = excluded.expires_at"
+    " where order_keys.expires_at <= %(now)s returning order_id),"
+    " buyer as (insert into customers (id, created_at, tenant_id, email, name, phone,"
+    " address, status, stripe_customer_id) select %(customer)s, %(now)s, %(tenant)s,"
+    " %(email)s, '', '', '{}', 'active', %(stripe)s from key"
+    " on conflict (tenant_id, email) do update set stripe_customer_id ="
+    " coalesce(customers.stripe_customer_id, excluded.stripe_customer_id)"
+    " returning id)"
+    " select (select id from buyer), (select jsonb_agg(to_jsonb(p)) from products p"
+    " where p.tenant_id = %(tenant)s and p.code = any(%(codes)s)),"
+    " (select array_agg(domain) from websites where domain = any(%(hosts)s)"
+    " and status = any(%(holding)s))"
 )
 _READ_KEY = text(
     "select order_id, body_hash from order_keys"
     " where tenant_id = :tenant and key = :key"
-)
-_CUSTOMER = text(
-    "insert into customers"
-    " (id, created_at, tenant_id, email, name, phone, address, status,"
-    " stripe_customer_id)"
-    " values (:id, :now, :tenant, :email, '', '', '{}', 'active', :stripe)"
-    " on conflict (tenant_id, email) do update set stripe_customer_id ="
-    " coalesce(customers.stripe_customer_id, excluded.stripe_customer_id)"
-    " returning id"
 )
 _PLACED = text(
     "select o.customer_id, j.parent_id, i.product_id, i.subscription_id, i.job_id,"
@@ -68,19 +79,27 @@ async def place(
     `accepted_payment`: an operator's word for the payment that proves the order.
     Wants the platform's session; the caller commits. Raises `Invalid`.
     """
-    connection = await session.connection()
     order_id = uuid4()
-    first = await _first(connection, tenant_id, request, key, order_id)
-    if first is not None:
+    hosts = draw_hosts((line.code for line in request.lines), platform_domain)
+    opened = await _open(session, tenant_id, request, key, order_id, hosts)
+    connection = await session.connection()
+    if opened is None:
+        first = await _first(connection, tenant_id, request, key)
         if key is None:
             held = OrderRepeat(
                 tenant_id=tenant_id, first_order_id=first, request=request.as_json()
             )
             await add(connection, [held])
         return await placed(connection, first)
-    products = await _products(session, tenant_id, request)
-    # From here on one customer's orders are placed one after the other.
-    customer_id = await _customer(connection, tenant_id, request)
+    customer_id, found, names = opened
+    products = _products(found, request)
+    while names:
+        anew = draw_hosts((line.code for line in request.lines), platform_domain)
+        hosts = [
+            new if old[1] in names else old
+            for old, new in zip(hosts, anew, strict=True)
+        ]
+        names = await taken(connection, [host for _, host in hosts])
     root = Job(
         tenant_id=tenant_id,
         kind=JobKind.FULFIL_ORDER,
@@ -89,7 +108,7 @@ async def place(
         input={"accepted_payment": accepted_payment} if accepted_payment else {},
     )
     draft = Draft(root, customer_id, platform_domain)
-    await draft.fill(connection, products, domain=request.domain)
+    await draft.fill(connection, products, domain=request.domain, hosts=hosts)
     total, currency = draft.price()
     order = Order(
         id=order_id,
@@ -102,9 +121,7 @@ async def place(
         stripe_payment_intent_id=request.stripe_payment_intent_id,
         stripe_checkout_session_id=request.stripe_checkout_session_id,
     )
-    await add(connection, [order])
-    await draft.write(connection)
-    await connection.execute(text("select pg_notify('mpanel', 'start')"))
+    await draft.write(session, order)
     return Placed(order_id, root.id, customer_id, draft.placed(), job=root)
 
 
@@ -126,30 +143,46 @@ async def placed(connection: AsyncConnection, order_id: UUID) -> Placed:
     )
 
 
+async def _open(
+    session: Session,
+    tenant_id: UUID,
+    request: OrderRequest,
+    key: RepeatKey | None,
+    order_id: UUID,
+    hosts: Sequence[Host],
+) -> tuple[UUID, list[Product], set[str]] | None:
+    """(customer, the products of these codes, hosts that are taken); None: a repeat."""
+    now = utc_now()
+    asked = {
+        "key_id": uuid4(),
+        "now": now,
+        "tenant": tenant_id,
+        "key": key.key if key else request.content_key,
+        "body_hash": request.body_hash,
+        "order": order_id,
+        "expires": None if key else now + CONTENT_LASTS,
+        "customer": uuid4(),
+        "email": request.email,
+        "stripe": request.stripe_customer_id,
+        "codes": [line.code for line in request.lines],
+        "hosts": [host for _, host in hosts],
+        "holding": HOLDING,
+    }
+    [(customer_id, products, names)] = await tell_driver(session, _OPEN, asked)
+    if customer_id is None:
+        return None
+    found = [Product(**{**one, "id": UUID(one["id"])}) for one in products or ()]
+    return customer_id, found, set(names or ())
+
+
 async def _first(
     connection: AsyncConnection,
     tenant_id: UUID,
     request: OrderRequest,
     key: RepeatKey | None,
-    order_id: UUID,
-) -> UUID | None:
-    """None if the key is ours now; else the order of whoever was first."""
-    now = utc_now()
+) -> UUID:
+    """The order of whoever came first with the key."""
     name = key.key if key else request.content_key
-    taken = await connection.execute(
-        _TAKE_KEY,
-        {
-            "id": uuid4(),
-            "now": now,
-            "tenant": tenant_id,
-            "key": name,
-            "body_hash": request.body_hash,
-            "order": order_id,
-            "expires": None if key else now + CONTENT_LASTS,
-        },
-    )
-    if taken.first() is not None:
-        return None
     found = await connection.execute(_READ_KEY, {"tenant": tenant_id, "key": name})
     first = found.one()
     if key and key.same_body and first.body_hash != request.body_hash:
@@ -157,33 +190,8 @@ async def _first(
     return UUID(str(first.order_id))
 
 
-async def _customer(
-    connection: AsyncConnection, tenant_id: UUID, request: OrderRequest
-) -> UUID:
-    """One per e-mail address; the Stripe customer we knew first is kept."""
-    found = await connection.execute(
-        _CUSTOMER,
-        {
-            "id": uuid4(),
-            "now": utc_now(),
-            "tenant": tenant_id,
-            "email": request.email,
-            "stripe": request.stripe_customer_id,
-        },
-    )
-    return UUID(str(found.scalar_one()))
-
-
-async def _products(
-    session: Session, tenant_id: UUID, request: OrderRequest
-) -> Sequence[Product]:
+def _products(found: Iterable[Product], request: OrderRequest) -> Sequence[Product]:
     """The product of each line. Raises `Invalid` for what cannot be ordered."""
-    found = await session.exec(
-        select(Product).where(
-            Product.tenant_id == tenant_id,
-            col(Product.code).in_({line.code for line in request.lines}),
-        )
-    )
     by_code = {product.code: product for product in found}
     for position, line in enumerate(request.lines):
         field = f"items[{position}].code"

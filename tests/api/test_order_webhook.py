@@ -113,7 +113,7 @@ async def test_a_customer_is_one_whatever_the_case_of_the_address(
     ("field", "changes"),
     [
         ("items[0].code", {"items": [{"code": "nothing"}]}),
-        ("items[1].code", {"items": [HOSTING, {"code": "cloudpod_mini"}]}),
+        ("items[1].code", {"items": [HOSTING, {"code": "shared-starter"}]}),
         ("items[0].type", {"items": [{"code": "wp_growth", "type": "addon"}]}),
         ("items[0].code", {"items": [BACKUPS]}),
         ("items[2].code", {"items": [HOSTING, BACKUPS, BACKUPS]}),
