@@ -41,9 +41,12 @@ class GroupsOut(CamelModel):
 
 
 class CustomerOut(CamelModel):
+    """`mailUndeliverable`: what we write to this address comes back."""
+
     id: UUID
     name: str
     email: str
+    mail_undeliverable: bool
 
 
 class EntryOut(CamelModel):

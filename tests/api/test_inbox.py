@@ -234,6 +234,7 @@ async def test_a_row_names_the_customer_and_the_money_that_was_taken(
     (entry,) = (await get(operator, INBOX))["items"]
 
     assert entry["customer"]["email"] == "ada@example.com"
+    assert entry["customer"]["mailUndeliverable"] is False
     assert (entry["taken"], entry["currency"]) == (50.0, "USD")
     assert entry["domain"] == "ada.example"
     assert entry["job"]["message"] == "hosting: the server refuses our client key"
