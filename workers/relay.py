@@ -111,12 +111,15 @@ class Relay:
         try:
             async with asyncio.timeout(TRY_SECONDS):
                 note = await sender.send(message)
-            await self._settle_sent(message, note)
         except Exception as error:  # noqa: BLE001 - kept in the row, tried again
-            try:
-                await self._settle_failed(sender, message, error)
-            except Exception as lost:  # noqa: BLE001 - due again after its lease
-                _log.warning("try_unsettled", id=str(message.id), error=str(type(lost)))
+            settling = self._settle_failed(sender, message, error)
+        else:
+            settling = self._settle_sent(message, note)
+        try:
+            await settling
+        except Exception as lost:  # noqa: BLE001 - due again after its lease
+            told = type(lost).__name__
+            _log.warning("try_unsettled", id=str(message.id), error=told)
 
     async def _settle_sent(self, message: OutboxMessage, note: str | None) -> None:
         async with self._few, self._db.platform() as session:

@@ -218,9 +218,12 @@ async def settle(session: Session, cause: str, found: Iterable[Finding]) -> None
         alert = standing.pop(each.subject_id, None)
         if alert is None:
             await raise_alert(session, cause, each)
-        elif alert.count != each.count or alert.last_seen_at < now - _SEEN_EVERY:
+        elif (alert.count, alert.severity) != (
+            each.count,
+            each.severity,
+        ) or alert.last_seen_at < now - _SEEN_EVERY:
             alert.message, alert.count = each.message, each.count
-            alert.last_seen_at = now
+            alert.severity, alert.last_seen_at = each.severity, now
     for alert in standing.values():
         alert.status, alert.resolved_at = AlertStatus.RESOLVED, now
 

@@ -378,10 +378,7 @@ async def test_a_flood_of_events_to_one_endpoint_is_sent_in_one_go(
 ) -> None:
     async with hooked(db) as (relay, receiver):
         sent = {str(await tell_hook(db)) for _ in range(40)}
-        began = time.monotonic()
         await settled(relay, "webhook")
-        took = time.monotonic() - began
 
     assert {one.headers["webhook-id"] for one in receiver.got} == sent
     assert len(receiver.got) == 40
-    assert took < 10
