@@ -13,6 +13,11 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from api import errors
 from api.auth.tokens import Signer
+from api.console import inbox as console_inbox
+from api.console import live as console_live
+from api.console import login as console_login
+from api.console import second_factor as console_second_factor
+from api.console.pages import static_files
 from api.deps import Parts, enter
 from api.edge import BodyLimit, Edge
 from api.feed import Feed
@@ -83,6 +88,14 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     bounce_webhook.router,
 )
 
+# Pages for people, under /console.
+PAGES: Final[tuple[APIRouter, ...]] = (
+    console_login.router,
+    console_second_factor.router,
+    console_live.router,
+    console_inbox.router,
+)
+
 
 def create_app(settings: ApiSettings) -> FastAPI:
     """The application. Raises `SettingsRefused` if it is not told where Temporal is.
@@ -141,6 +154,9 @@ def create_app(settings: ApiSettings) -> FastAPI:
     app.include_router(health.router, prefix="/api")
     for router in ROUTERS:
         app.include_router(router, prefix="/api", dependencies=[Depends(enter)])
+    for router in PAGES:
+        app.include_router(router, prefix="/console")
+    app.mount("/console/static", static_files())
     return app
 
 

@@ -15,7 +15,7 @@ from api.auth.actor import Actor
 from api.auth.origin import Origin
 from api.auth.tokens import Signer
 from api.feed import Feed
-from api.limits import OF_ADDRESSES, Quota, kind_of
+from api.limits import OF_ADDRESSES, Kind, Quota, kind_of
 from api.refusals import Refusals, Refused
 from api.services import api_keys
 from api.services.auth import Desk
@@ -138,6 +138,12 @@ async def enter(
     # Not as a parameter: the document would say that every call takes a key.
     if key := request.headers.get(KEY_HEADER):
         call = replace(call, key_hash=key_hash(key))
+    return await count(request, parts, call)
+
+
+async def count(request: Request, parts: Parts, call: Call) -> Entered:
+    """Counts the call, and tells whose it is. Raises `TooMany`."""
+    kind = Kind(call.kind)
     entered = await entries.enter(parts.direct, call)
     Quota(kind, parts.settings.calls_a_minute(kind), entered).spend(request.scope)
     return entered
@@ -150,6 +156,11 @@ async def logged_in(parts: InProcess, entered: Entry, bearer: Bearer) -> Actor:
     """Whoever the bearer token names, with the roles of this moment."""
     if bearer is None:
         raise Unauthenticated("send `Authorization: Bearer <token>`")
+    return user_of(parts, entered)
+
+
+def user_of(parts: Parts, entered: Entered) -> Actor:
+    """Whose login it is. Raises `Unauthenticated` if that has ended."""
     if entered.user is None:
         raise Unauthenticated("the token is not valid, or not any more")
     user = entered.user
@@ -222,7 +233,9 @@ Caller = Annotated[Actor, Depends(caller)]
 Again = Callable[[], Awaitable[None]]
 
 
-async def _again(parts: InProcess, actor: Caller) -> Again:
+def same_login(parts: Parts, actor: Actor) -> Again:
+    """Asks whether the actor may do what it might. Raises `Unauthenticated`."""
+
     async def ask() -> None:
         async with parts.db.platform() as session:
             roles: frozenset[str] | None
@@ -234,6 +247,10 @@ async def _again(parts: InProcess, actor: Caller) -> Again:
             raise Unauthenticated("the login has ended, or its roles have changed")
 
     return ask
+
+
+async def _again(parts: InProcess, actor: Caller) -> Again:
+    return same_login(parts, actor)
 
 
 # For answers that take long: raises when the login that began it is not what it was.

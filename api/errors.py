@@ -7,10 +7,10 @@ import psycopg
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DataError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 
 from api.surfaces import Failure, worded
 from models.errors import (
@@ -64,11 +64,9 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, _failed)
 
 
-def answer(failure: Failure, path: str) -> JSONResponse:
+def answer(failure: Failure, path: str) -> Response:
     """The failure as the surface of `path` words it."""
-    return JSONResponse(
-        worded(failure, path), status_code=failure.status, headers=dict(failure.headers)
-    )
+    return worded(failure, path)
 
 
 def unexpected(request_id: str) -> Failure:
@@ -81,7 +79,7 @@ def unexpected(request_id: str) -> Failure:
     )
 
 
-async def _failed(request: Request, error: Exception) -> JSONResponse:
+async def _failed(request: Request, error: Exception) -> Response:
     return answer(_failure(error), request.url.path)
 
 

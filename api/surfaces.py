@@ -4,35 +4,32 @@ So an unknown path, a wrong method or an oversized body is worded rightly, too.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic.alias_generators import to_camel
+from starlette.responses import JSONResponse, Response
+
+from api.console.pages import failure_page
+from api.failure import Failure
+
+__all__ = ["Failure", "camelized", "worded"]
+
+Renderer = Callable[[Failure], Response]
 
 
-@dataclass(frozen=True)
-class Failure:
-    """What went wrong, before a surface words it. Keys of `details` are snake_case."""
-
-    status: int
-    code: str
-    message: str
-    details: Mapping[str, Any] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-Renderer = Callable[[Failure], dict[str, Any]]
-
-
-def mpanel_error(failure: Failure) -> dict[str, Any]:
+def mpanel_error(failure: Failure) -> Response:
     """`{"error": {"code", "message", "details"}}`, camelCase."""
-    return {
-        "error": {
-            "code": failure.code,
-            "message": failure.message,
-            "details": camelized(failure.details),
-        }
-    }
+    return JSONResponse(
+        {
+            "error": {
+                "code": failure.code,
+                "message": failure.message,
+                "details": camelized(failure.details),
+            }
+        },
+        status_code=failure.status,
+        headers=dict(failure.headers),
+    )
 
 
 def camelized(value: Any) -> Any:
@@ -44,12 +41,16 @@ def camelized(value: Any) -> Any:
     return value
 
 
-RENDERERS: Mapping[str, Renderer] = {"/api": mpanel_error, "/": mpanel_error}
+RENDERERS: Mapping[str, Renderer] = {
+    "/api": mpanel_error,
+    "/console": failure_page,
+    "/": mpanel_error,
+}
 _LONGEST_FIRST = sorted(RENDERERS, key=len, reverse=True)
 
 
-def worded(failure: Failure, path: str) -> dict[str, Any]:
-    """The body of the answer to a failed call of `path`."""
+def worded(failure: Failure, path: str) -> Response:
+    """The answer to a failed call of `path`."""
     prefix = next(
         one
         for one in _LONGEST_FIRST

@@ -15,7 +15,8 @@ from models.errors import Unauthenticated
 ACCESS_LIVES: Final = timedelta(minutes=15)
 
 _ALGORITHM: Final = "HS256"
-_TYPE: Final = "at+jwt"
+_ACCESS: Final = "at+jwt"
+_COOKIE: Final = "console+jwt"
 _NAME: Final = "mpanel"
 
 
@@ -35,23 +36,37 @@ class Signer:
 
     def access(self, claims: Claims) -> str:
         """A token for the next quarter of an hour."""
+        return self._signed(claims, _ACCESS, ACCESS_LIVES)
+
+    def cookie(self, claims: Claims, lasts: timedelta) -> str:
+        """What a browser holds of its login. It opens nothing but the console."""
+        return self._signed(claims, _COOKIE, lasts)
+
+    def read(self, token: str) -> Claims:
+        """What the token says. Raises `Unauthenticated` if it is not good now."""
+        return self._read(token, _ACCESS)
+
+    def read_cookie(self, token: str) -> Claims:
+        """As `read`, of a `cookie`."""
+        return self._read(token, _COOKIE)
+
+    def _signed(self, claims: Claims, kind: str, lasts: timedelta) -> str:
         now = utc_now()
         return jwt.encode(
             {
                 "iss": _NAME,
                 "aud": _NAME,
                 "iat": now,
-                "exp": now + ACCESS_LIVES,
+                "exp": now + lasts,
                 "sub": str(claims.user_id),
                 "sid": str(claims.session_id),
             },
             self._secret,
             algorithm=_ALGORITHM,
-            headers={"typ": _TYPE},
+            headers={"typ": kind},
         )
 
-    def read(self, token: str) -> Claims:
-        """What the token says. Raises `Unauthenticated` if it is not good now."""
+    def _read(self, token: str, kind: str) -> Claims:
         try:
             read = jwt.decode_complete(
                 token,
@@ -61,8 +76,8 @@ class Signer:
                 issuer=_NAME,
                 options={"require": ["exp", "iat", "aud", "iss", "sub", "sid"]},
             )
-            if read["header"].get("typ") != _TYPE:
-                raise Unauthenticated("this is no access token")
+            if read["header"].get("typ") != kind:
+                raise Unauthenticated("this is no token for this door")
             said = read["payload"]
             return Claims(UUID(said["sub"]), UUID(said["sid"]))
         except (jwt.InvalidTokenError, ValueError):

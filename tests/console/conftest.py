@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 import os
 import shutil
-from collections.abc import AsyncIterator
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 import pytest
@@ -15,11 +17,15 @@ from pydantic import SecretStr
 from temporalio.testing import WorkflowEnvironment
 
 from api.app import create_app
+from api.auth import passwords
 from api.auth.demand import Demand
+from api.server import Server
 from api.settings import ApiSettings
 from models.database import Database
-from tests.api.conftest import SECRET_KEY
+from models.users import Role, User
+from tests.api.conftest import SECRET_KEY, add_user
 from tests.conftest import free_port
+from tests.console.browsing import PASSWORD, Tab, open_tab
 from tests.world import DOMAIN, VAULT_KEY, Providers, World, providers, world
 from workers.dev.temporal import dynamic_flags, program
 from workflows.engine import search
@@ -33,6 +39,9 @@ CHROMIUM = (
     "--disable-component-update",
     "--disable-sync",
 )
+
+
+OpenTab = Callable[..., Awaitable[Tab]]
 
 
 @dataclass(frozen=True)
@@ -83,7 +92,15 @@ async def here(
 
 
 @pytest.fixture
-async def panel(db: Database, temporal: Temporal) -> AsyncIterator[str]:
+def second_factor() -> Demand:
+    """Of whom the console demands one; a test may ask for another."""
+    return Demand.OFF
+
+
+@pytest.fixture
+async def panel(
+    db: Database, temporal: Temporal, second_factor: Demand
+) -> AsyncIterator[str]:
     """The URL of a web process that answers there."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
@@ -95,23 +112,21 @@ async def panel(db: Database, temporal: Temporal) -> AsyncIterator[str]:
         stripe_webhook_secret=SecretStr("whsec_of-the-tests"),
         platform_domain=DOMAIN,
         public_url=url,
-        second_factor=Demand.OFF,
+        second_factor=second_factor,
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TEMPORAL_ADDRESS", temporal.target)
         patch.setenv("TEMPORAL_CONFIG_FILE", os.devnull)
         app = create_app(settings)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            port=port,
-            log_level="error",
-            access_log=False,
-            timeout_graceful_shutdown=2,
-        )
+    config = uvicorn.Config(
+        app,
+        port=port,
+        log_level="error",
+        access_log=False,
+        timeout_graceful_shutdown=2,
     )
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
-    serving = asyncio.create_task(server.serve())
+    server = Server(app, config)
+    serving = asyncio.create_task(server._serve())
     async with httpx.AsyncClient(trust_env=False) as http:
         while True:
             with contextlib.suppress(httpx.TransportError):
@@ -119,7 +134,7 @@ async def panel(db: Database, temporal: Temporal) -> AsyncIterator[str]:
                 break
             await asyncio.sleep(0.05)
     yield url
-    server.should_exit = True
+    server.handle_exit(signal.SIGTERM, None)
     await serving
 
 
@@ -132,3 +147,29 @@ async def browser() -> AsyncIterator[Browser]:
         )
         yield launched
         await launched.close()
+
+
+@pytest.fixture(scope="session")
+async def password_hash() -> str:
+    return await passwords.hashed(PASSWORD)
+
+
+@pytest.fixture
+async def olga(db: Database, password_hash: str) -> User:
+    """An operator who can log in."""
+    return await add_user(db, Role.OPERATOR, password_hash=password_hash)
+
+
+@pytest.fixture
+async def tab(browser: Browser, panel: str) -> AsyncIterator[OpenTab]:
+    """`await tab(size=PHONE)`. At the end no page may have complained of anything."""
+    opened: list[Tab] = []
+
+    async def tab(**wishes: Any) -> Tab:
+        opened.append(await open_tab(browser, panel, **wishes))
+        return opened[-1]
+
+    yield tab
+    for one in opened:
+        await one.context.close()
+    assert [one.complaints for one in opened] == [[] for _ in opened]

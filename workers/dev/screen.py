@@ -53,6 +53,7 @@ def links(dev: Mapping[str, Any], data_dir: Path, *, secret: bool) -> Table:
     table = Table.grid(padding=(0, 2))
     for label, value in (
         ("API", f"{dev['api']}/docs"),
+        ("Console", f"{dev['api']}/console"),
         ("Temporal", dev["temporal_ui"]),
         ("Mail", simulators["mail"]),
         ("Log in as", f"{admin['email']}  {password}"),

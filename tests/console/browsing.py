@@ -1,0 +1,99 @@
+"""A browser tab that notes whatever a page should not do."""
+
+import re
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from playwright.async_api import Browser, BrowserContext, Page, expect
+
+SLOW = 60_000  # ms; the machine may be busy
+DESKTOP = {"width": 1280, "height": 800}
+PHONE = {"width": 390, "height": 844}
+PASSWORD = "correct horse battery staple"
+# What a browser says of an answer that a test wants to see refused.
+_REFUSED = re.compile(
+    r"Failed to load resource: .* status of (401|403|404|409|422|429)"
+)
+
+expect.set_options(timeout=SLOW)
+
+
+@dataclass
+class Tab:
+    """One window of one user's browser at one console."""
+
+    panel: str
+    context: BrowserContext
+    page: Page
+    complaints: list[str] = field(default_factory=list)
+
+    async def go(self, path: str) -> None:
+        """Types an address."""
+        await self.page.goto(f"{self.panel}{path}")
+
+    async def log_in(self, email: str, password: str = PASSWORD) -> None:
+        """By the form, wherever it is asked for."""
+        await self.page.get_by_label("E-mail address").fill(email)
+        await self.page.get_by_label("Password").fill(password)
+        await self.page.get_by_role("button", name="Log in").click()
+
+    async def says(self, *texts: str) -> None:
+        """The page comes to say all of these."""
+        for text in texts:
+            await expect(self.page.locator("main")).to_contain_text(text)
+
+    async def fits(self) -> None:
+        """Nothing stands beyond the window's width; what can be pressed can be hit."""
+        width = self.page.viewport_size or DESKTOP
+        wide = await self.page.evaluate("document.documentElement.scrollWidth")
+        assert wide <= width["width"], f"{self.page.url} is {wide} px wide"
+        for button in await self.page.locator("main button, main .button").all():
+            box = await button.bounding_box()
+            if box is None:
+                continue  # folded away
+            assert box["height"] >= 43, await button.text_content()
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= width["width"]
+
+    async def decide(self, act: str, why: str, confirm: str) -> None:
+        """Opens an act, reads nothing, gives a reason, confirms."""
+        buttons = self.page.locator("details.act > summary")
+        await buttons.filter(has_text=act).click()
+        form = self.page.locator("details.act[open] form")
+        await form.get_by_label("Why").fill(why)
+        box = form.get_by_role("checkbox")
+        if await box.count():
+            await box.check()
+        await form.get_by_role("button", name=confirm).click()
+
+    def _note(self, complaint: str) -> None:
+        if not _REFUSED.match(complaint):
+            self.complaints.append(complaint)
+
+
+async def open_tab(
+    browser: Browser, panel: str, *, size: dict[str, int] | None = None, js: bool = True
+) -> Tab:
+    """A tab of a browser that knows nobody."""
+    context = await browser.new_context(
+        viewport=size or DESKTOP,  # type: ignore[arg-type]
+        java_script_enabled=js,
+    )
+    context.set_default_timeout(SLOW)
+    page = await context.new_page()
+    tab = Tab(panel, context, page)
+    page.on(
+        "console",
+        lambda said: (
+            tab._note(said.text) if said.type in ("error", "warning") else None
+        ),
+    )
+    page.on("pageerror", lambda error: tab._note(str(error)))
+    page.on("dialog", lambda dialog: tab._note(f"dialog: {dialog.message}"))
+
+    def leaving(url: str) -> None:
+        if urlsplit(url).netloc != urlsplit(panel).netloc:
+            tab._note(f"asked {url}")
+
+    page.on("request", lambda request: leaving(request.url))
+    return tab
