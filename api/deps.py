@@ -15,12 +15,12 @@ from api.auth.actor import Actor
 from api.auth.origin import Origin
 from api.auth.tokens import Signer
 from api.feed import Feed
-from api.limits import OF_ADDRESSES, Kind, Quota, kind_of
+from api.limits import BY_KEY, BY_TOKEN, Kind, Quota, kind_of
 from api.refusals import Refusals, Refused
 from api.services import api_keys
 from api.services.auth import Desk
 from api.settings import ApiSettings
-from models.api_keys import key_hash
+from models.api_keys import Scope, key_hash
 from models.database import Database, Session
 from models.direct import Direct
 from models.errors import Denied, KeyInBrowser, SessionLimited, Unauthenticated
@@ -131,12 +131,12 @@ async def enter(
     """
     kind = kind_of(request.scope)
     call = Call(kind, origin.address, origin.network)
-    if bearer is not None and kind not in OF_ADDRESSES:
+    if bearer is not None and kind in BY_TOKEN:
         with suppress(Unauthenticated):
             claims = parts.signer.read(bearer.credentials)
             call = replace(call, user_id=claims.user_id, session_id=claims.session_id)
     # Not as a parameter: the document would say that every call takes a key.
-    if key := request.headers.get(KEY_HEADER):
+    if kind in BY_KEY and (key := request.headers.get(KEY_HEADER)):
         call = replace(call, key_hash=key_hash(key))
     return await count(request, parts, call)
 
@@ -145,7 +145,8 @@ async def count(request: Request, parts: Parts, call: Call) -> Entered:
     """Counts the call, and tells whose it is. Raises `TooMany`."""
     kind = Kind(call.kind)
     entered = await entries.enter(parts.direct, call)
-    Quota(kind, parts.settings.calls_a_minute(kind), entered).spend(request.scope)
+    if entered.key is None or Scope.UNLIMITED not in entered.key.scopes:
+        Quota(kind, parts.settings.calls_a_minute(kind), entered).spend(request.scope)
     return entered
 
 

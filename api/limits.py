@@ -1,7 +1,7 @@
 """How many calls a minute somebody may make, and how they are told.
 
-A caller is a user, else an address; each kind of call has a count of its own. A
-minute begins with the first call in it, so what is admitted is exact, and a caller
+A caller is a user or a key, else an address; each kind of call has a count of its own.
+A minute begins with the first call in it, so what is admitted is exact, and a caller
 that waits as told is heard.
 """
 
@@ -30,8 +30,9 @@ class Kind(StrEnum):
 
 _KINDS: Final[dict[object, Kind]] = {}
 
-# Counted by address, whatever token comes along.
-OF_ADDRESSES: Final = frozenset({Kind.LOGIN, Kind.WEBHOOK})
+# Whose count a call goes by if it brings a token or a key; else by its address.
+BY_TOKEN: Final = frozenset({Kind.DEFAULT, Kind.POLL})
+BY_KEY: Final = frozenset({Kind.DEFAULT, Kind.POLL, Kind.WEBHOOK})
 
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])

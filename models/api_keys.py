@@ -18,7 +18,9 @@ PREFIX: Final = "mk_"
 class Scope(StrEnum):
     READ = "read"
     DECIDE = "decide"  # read, create and decide, as an operator
+    ABORT = "abort"  # with decide: aborts too, for which people prove a second factor
     ORDERS_WRITE = "orders:write"  # hand in orders of MigraHosting's shop, unsigned
+    UNLIMITED = "unlimited"  # its calls are not limited; for tests under load
 
 
 # What a key may do is what somebody with this role may; no key is an admin.

@@ -15,7 +15,9 @@ from typing import Any, Final, LiteralString
 import psycopg
 
 # A database that does not answer for so long is away.
-PATIENCE: Final = 3.0
+PATIENCE: Final = 5.0
+# A burst of calls may stand in line for longer.
+IN_LINE: Final = 15.0
 
 # What is counted here may be lost with the server; nobody waits for its disk.
 _OPTIONS: Final = "-c mpanel.scope=platform -c synchronous_commit=off"
@@ -37,7 +39,7 @@ class Direct:
         """The first row of the answer."""
         if self._free.locked():
             try:
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(IN_LINE):
                     await self._free.acquire()
             except TimeoutError:
                 raise psycopg.OperationalError("no connection was free") from None

@@ -78,9 +78,12 @@ class Actor:
     def prove_fresh(self, act: str) -> None:
         """Before what cannot be taken back, where a second factor is demanded.
 
-        Raises `StepUpRequired` if it was not proven in the last ten minutes.
+        Raises `StepUpRequired` if it was not proven in the last ten minutes, and
+        `Denied` for a key without the scope that stands for it.
         """
-        if self.second_factor_demanded:
+        if self.kind == "api_key":
+            self.prove_scope(Scope.ABORT)
+        elif self.second_factor_demanded:
             self.prove_factor(act)
 
     def prove_factor(self, act: str) -> None:

@@ -10,6 +10,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from api.deps import InProcess, Operator, Reader, StillThere
 from api.feed import Watch
+from api.limits import Kind, counted_as
 from api.mpanel.inbox_shapes import GroupOut, GroupsOut
 from api.mpanel.jobs import JobOut, StepOut
 from api.schemas import ABOUT_ONE, SIGNED_IN, CamelModel, Id, failures
@@ -73,6 +74,7 @@ InboxWatch = Annotated[Watch, Depends(_ear)]
     response_class=EventSourceResponse,
     responses={**ABOUT_ONE, **_STREAMS},
 )
+@counted_as(Kind.POLL)
 async def watch_job(
     opened: JobWatch,
     look: Sight,

@@ -55,6 +55,8 @@ async def create(
         raise Invalid("expiresAt", "want a moment that is still to come")
     if Scope.ORDERS_WRITE in scopes and actor.tenant_id != MIGRAHOSTING:
         raise Denied("orders by webhook are MigraHosting's: only its admins hand them")
+    if Scope.UNLIMITED in scopes and not actor.platform:
+        raise Denied("only a super_admin frees a key from limits")
     if not all(actor.may_grant(ROLES[scope]) for scope in scopes if scope in ROLES):
         raise Denied("nobody gives a key more than they may themselves")
     made = await api_keys.create(

@@ -293,23 +293,45 @@ async def test_only_admins_make_keys_and_only_our_own_hand_in_orders(
         assert (await client.post(ROUTE, json=body)).status_code == 403
 
 
-async def test_a_key_proves_no_second_factor(
-    settings: ApiSettings, admin: httpx.AsyncClient, db: Database
+@pytest.mark.parametrize("demand", Demand)
+async def test_a_key_aborts_only_if_that_is_among_its_scopes(
+    settings: ApiSettings, admin: httpx.AsyncClient, db: Database, demand: Demand
 ) -> None:
-    """Where one is demanded, a key decides, but takes nothing back for good."""
+    """It proves no second factor; the scope stands for it."""
     job = rows.job(status=JobStatus.NEEDS_ATTENTION, step="create_site")
     await rows.add(db, job)
-    headers = key(await made(admin, "decide"))
-    strict = create_app(settings.model_copy(update={"second_factor": Demand.OPERATORS}))
+    decides = key(await made(admin, "decide"))
+    aborts = key(await made(admin, "decide", "abort"))
+    other = create_app(settings.model_copy(update={"second_factor": demand}))
 
-    async with strict.router.lifespan_context(strict), client_of(strict) as api:
+    async with other.router.lifespan_context(other), client_of(other) as api:
         where = f"/api/jobs/{job.id}"
-        assert (await api.get(where, headers=headers)).status_code == 200
+        assert (await api.get(where, headers=decides)).status_code == 200
         body = {"scope": "item", "reason": "x"}
-        refused = await api.post(f"{where}/abort", headers=headers, json=body)
+        refused = await api.post(f"{where}/abort", headers=decides, json=body)
+        done = await api.post(f"{where}/abort", headers=aborts, json=body)
 
     assert refused.status_code == 403
-    assert refused.json()["error"]["code"] == "STEP_UP_REQUIRED"
+    assert refused.json()["error"]["message"] == "this needs an API key of scope abort"
+    assert done.status_code == 200
+
+
+async def test_only_the_platform_frees_a_key_from_limits(
+    settings: ApiSettings, admin: httpx.AsyncClient, log_in: LogIn
+) -> None:
+    body = {"name": "load", "scopes": ["read", "unlimited"]}
+    assert (await admin.post(ROUTE, json=body)).status_code == 403
+    free = key(await made(await log_in(Role.SUPER_ADMIN), "read", "unlimited"))
+    bound = key(await made(admin, "read"))
+    strict = create_app(settings.model_copy(update={"call_limit": 5}))
+
+    async with strict.router.lifespan_context(strict), client_of(strict) as api:
+        counts = [
+            [(await api.get("/api/jobs", headers=one)).status_code for _ in range(6)]
+            for one in (free, bound)
+        ]
+
+    assert counts == [[200] * 6, [200] * 5 + [429]]
 
 
 async def buy_with(
@@ -353,4 +375,5 @@ async def test_every_call_takes_a_key_but_those_of_people_and_of_webhooks(
     public = {"/api/health", "/api/status", "/api/payments/stripe/webhook"}
     assert set(paths) - takes <= of_people | public
     assert not takes & of_people
-    assert {str(scope) for scope in Scope} == {"read", "decide", "orders:write"}
+    told = {"read", "decide", "abort", "orders:write", "unlimited"}
+    assert {str(scope) for scope in Scope} == told

@@ -20,7 +20,9 @@ class Scope(str, Enum):
 
     READ = "read"
     DECIDE = "decide"
+    ABORT = "abort"
     ORDERS_WRITE = "orders:write"
+    UNLIMITED = "unlimited"
 
 
 @app.command()
