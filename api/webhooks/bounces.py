@@ -4,6 +4,7 @@ from fastapi import APIRouter, Request
 
 from api.auth import signatures
 from api.deps import PlatformRows, Settings
+from api.limits import Kind, counted_as
 from api.schemas import CamelModel, failures
 from api.services import mails
 from models.base import utc_now
@@ -28,6 +29,7 @@ class BounceOut(CamelModel):
         }
     },
 )
+@counted_as(Kind.WEBHOOK)
 async def bounce(
     request: Request, session: PlatformRows, settings: Settings
 ) -> BounceOut:

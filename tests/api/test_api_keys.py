@@ -372,7 +372,12 @@ async def test_every_call_takes_a_key_but_those_of_people_and_of_webhooks(
         if {"APIKeyHeader": []} in one.get("security", ())
     }
     of_people = {path for path in paths if path.startswith("/api/auth/")}
-    public = {"/api/health", "/api/status", "/api/payments/stripe/webhook"}
+    public = {
+        "/api/health",
+        "/api/mail/bounces",
+        "/api/payments/stripe/webhook",
+        "/api/status",
+    }
     assert set(paths) - takes <= of_people | public
     assert not takes & of_people
     told = {"read", "decide", "abort", "orders:write", "unlimited"}
