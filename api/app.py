@@ -45,6 +45,8 @@ from api.mpanel import (
     sessions,
     status,
     subscriptions,
+    tenants,
+    users,
     websites,
 )
 from api.refusals import Refusals
@@ -83,6 +85,9 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     payments.router,
     audit.router,
     api_keys.router,
+    users.router,
+    users.public,
+    tenants.router,
     order_webhook.router,
     stripe_webhook.router,
     bounce_webhook.router,

@@ -20,6 +20,7 @@ from models.database import Database, Session
 from models.errors import Conflict, Invalid
 from models.money import to_cents
 from models.ordering import email_address
+from models.passwords import check_new
 from models.products import Product
 from models.queries import tenants
 from models.queries.addresses import add_pool, add_vmids
@@ -98,10 +99,11 @@ async def create_user(
 ) -> None:
     """Adds somebody who may log in, to the tenant of this name.
 
-    Raises `Invalid` (role or e-mail), `NotFound` (tenant), `Conflict` (is there).
+    Raises `Invalid` (role, address, password), `NotFound` (tenant), `Conflict`.
     """
     if role not in list(Role):
         raise Invalid("role", f"want one of {', '.join(Role)}")
+    check_new(password, email=email.lower(), field="password")
     db = Database(url, pool_size=1)
     try:
         async with db.platform() as session:

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
+from uuid import UUID
 
 from sqlmodel import Field
 
@@ -28,3 +29,18 @@ class User(TenantRow, table=True):
     password_hash: str
     roles: list[str] = document(default_factory=list)
     disabled_at: datetime | None = moment(default=None)
+
+    @property
+    def status(self) -> str:
+        """As the documents word it."""
+        return "disabled" if self.disabled_at else "active"
+
+
+class Invitation(TenantRow, table=True):
+    """Lets its holder set the user's first password, once; stored hashed."""
+
+    __tablename__ = "invitations"
+
+    user_id: UUID = Field(foreign_key="users.id", ondelete="CASCADE", index=True)
+    token_hash: str = Field(unique=True)
+    expires_at: datetime = moment()

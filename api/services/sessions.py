@@ -8,6 +8,7 @@ from api.auth.actor import Actor
 from api.services.second_factors import prove_password
 from models.database import Session
 from models.errors import Invalid, NotFound
+from models.passwords import check_new
 from models.queries import audit, sessions
 from models.users import User
 
@@ -38,8 +39,9 @@ async def change_password(
     Raises `Unauthenticated` (the current one is wrong), `TooMany`, `Invalid`.
     """
     user = await session.get_one(User, actor.id)
-    if new == current or new.lower() == user.email:
-        raise Invalid("newPassword", "want another one than before, and no address")
+    check_new(new, email=user.email, field="newPassword")
+    if new == current:
+        raise Invalid("newPassword", "want another one than before")
     await prove_password(session, user, current)
     user.password_hash = await passwords.hashed(new)
     ended = await sessions.end_others(session, actor.id, actor.session_id)

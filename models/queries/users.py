@@ -1,13 +1,18 @@
 """Everything that is asked of users, and what a person at the machine does to them."""
 
-from sqlmodel import select
+from collections.abc import Collection
+from datetime import datetime
+from uuid import UUID
+
+from sqlmodel import col, delete, select
 
 from models.base import utc_now
 from models.database import Session
 from models.errors import NotFound
 from models.queries import audit, second_factors, sessions
 from models.queries.audit import By
-from models.users import User
+from models.queries.slices import Slice, Window, by_id, page
+from models.users import Invitation, User
 
 
 async def by_email(session: Session, email: str) -> User | None:
@@ -61,3 +66,61 @@ async def _record(session: Session, by: By, user: User, action: str) -> None:
         entity="user",
         entity_id=user.id,
     )
+
+
+async def find(session: Session, window: Window) -> Slice[User]:
+    """By name; disabled ones, too."""
+    query = select(User).order_by(col(User.name), col(User.id))
+    return await page(session, query, window)
+
+
+async def held(session: Session, user_id: UUID) -> User:
+    """The user, with every user of the tenant locked: of two who take each other's
+    roles away, the second sees what the first did. Raises `NotFound`."""
+    user = await by_id(session, User, user_id)
+    everybody = select(User.id).where(User.tenant_id == user.tenant_id)
+    await session.exec(everybody.order_by(col(User.id)).with_for_update(key_share=True))
+    await session.refresh(user)
+    return user
+
+
+async def others_with(
+    session: Session, user: User, roles: Collection[str], *, anywhere: bool = False
+) -> bool:
+    """Whether somebody else who may log in has one of the roles."""
+    query = select(User.roles).where(
+        User.id != user.id, col(User.disabled_at).is_(None)
+    )
+    if not anywhere:
+        query = query.where(User.tenant_id == user.tenant_id)
+    return any(set(roles) & set(one) for one in (await session.exec(query)).all())
+
+
+async def invite(
+    session: Session, user: User, token_hash: str, until: datetime
+) -> None:
+    """Replaces earlier invitations of the user's."""
+    await session.exec(delete(Invitation).where(col(Invitation.user_id) == user.id))
+    session.add(
+        Invitation(
+            tenant_id=user.tenant_id,
+            user_id=user.id,
+            token_hash=token_hash,
+            expires_at=until,
+        )
+    )
+
+
+async def accept(session: Session, token_hash: str) -> User | None:
+    """Whom the invitation was for; it is used up. None if it is good for nothing."""
+    burnt = await session.exec(
+        delete(Invitation)
+        .where(
+            col(Invitation.token_hash) == token_hash,
+            col(Invitation.expires_at) > utc_now(),
+        )
+        .returning(col(Invitation.user_id))
+    )
+    row = burnt.first()
+    user = await session.get(User, row[0], with_for_update=True) if row else None
+    return user if user and user.disabled_at is None else None

@@ -176,6 +176,7 @@ async def test_every_call_but_the_public_ones_needs_a_token(
         "/api/health",
         "/api/auth/login",
         "/api/auth/refresh",
+        "/api/auth/set-password",
         "/api/provisioning/webhooks/order-created",
         "/api/payments/stripe/webhook",
     }

@@ -111,7 +111,11 @@ async def test_the_catalogue_has_the_documents_codes_and_prices(
 
 
 async def test_a_user_is_created_once(db: Database, app_url: str) -> None:
-    named = {"role": "operator", "tenant": "MigraHosting", "password": "long enough"}
+    named = {
+        "role": "operator",
+        "tenant": "MigraHosting",
+        "password": "long enough now",
+    }
     await create_user(app_url, email="Ops@example.com", **named)
     with pytest.raises(Conflict, match="already"):
         await create_user(app_url, email="ops@example.com", **named)

@@ -13,6 +13,7 @@ from models.database import Database
 from models.jobs import JobStep
 from models.servers import Server
 from models.states import JobKind, JobStatus, Reason, ServiceStatus, StepStatus
+from models.tenants import MIGRAHOSTING
 from models.users import Role
 from tests.api import rows, shop
 from tests.api import test_stripe_webhook as stripe
@@ -26,6 +27,7 @@ class World:
     """What the documents' examples speak of. `paths` fills the parameters by noun."""
 
     email: str
+    boss: str
     paths: dict[str, str]
     new_website: dict[str, str]
     new_cloudpod: dict[str, str]
@@ -91,9 +93,14 @@ async def populate(db: Database) -> World:
     await rows.add(db, order, *items, job, step)
     hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
     user = await add_user(db, Role.ADMIN, password_hash=hasher.hash(PASSWORD))
+    boss = await add_user(db, Role.SUPER_ADMIN, password_hash=hasher.hash(PASSWORD))
+    somebody = await add_user(db, Role.VIEWER)
     return World(
         email=user.email,
+        boss=boss.email,
         paths={
+            "tenants": str(MIGRAHOSTING),
+            "users": str(somebody.id),
             "customers": str(buyer.id),
             "products": str(bought.id),
             "subscriptions": str(owned.id),
@@ -132,6 +139,16 @@ async def call(
         case "mpanel.audit.list":
             await _log_in(admin, world)
             return await admin.get(where, params={"type": "login.succeeded"})
+        case "mpanel.users.create":
+            body = {**_SOMEBODY, "email": "newcomer@example.com"}
+            return await admin.post(where, json=body)
+        case "mpanel.users.update":
+            return await admin.put(where, json=_SOMEBODY)
+        case "mpanel.tenants.create":
+            token = (await _log_in(admin, world, world.boss)).json()["token"]
+            headers = {"Authorization": f"Bearer {token}"}
+            body = {"name": "Example Tenant", "status": "active"}
+            return await admin.post(where, json=body, headers=headers)
         case "mpanel.products.list":
             return await admin.get(where, params={"type": "cloudpod"})
         case "provisioning.websites.list":
@@ -157,6 +174,16 @@ _EVENT = {
 }
 
 
-async def _log_in(client: httpx.AsyncClient, world: World) -> httpx.Response:
-    body = {"email": world.email, "password": PASSWORD}
+_SOMEBODY = {
+    "name": "Admin",
+    "email": "admin@example.com",
+    "roles": ["admin"],
+    "status": "active",
+}
+
+
+async def _log_in(
+    client: httpx.AsyncClient, world: World, email: str | None = None
+) -> httpx.Response:
+    body = {"email": email or world.email, "password": PASSWORD}
     return await client.post("/api/auth/login", json=body)

@@ -20,6 +20,7 @@ WITHOUT = {
     "second_factors.confirm": "its code works once",
     "second_factors.step_up": "its code works once",
     "second_factors.renew_recovery_codes": "later codes replace earlier ones",
+    "users.set_password": "its token works once",
     "orders.order_created": "has repeat keys of its own, for ever",
     "stripe.stripe_event": "kept once by the event's id",
     "bounces.bounce": "a bounce that comes twice is the same bounce",
