@@ -57,6 +57,7 @@ async def populate(db: Database) -> World:
         http_address="127.0.0.1:80",
         public_ip="127.0.0.1",
         capacity=10,
+        last_heartbeat_at=utc_now(),
     )
     plan = rows.cloudpod_product()
     rented, free = rows.subscription(buyer, plan), rows.subscription(newcomer, plan)
@@ -107,6 +108,7 @@ async def populate(db: Database) -> World:
             "websites": str(website.id),
             "cloudpods": str(pod.id),
             "orders": str(order.id),
+            "servers": str(server.id),
             "jobs": str(job.id),
         },
         new_website={
