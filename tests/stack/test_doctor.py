@@ -440,6 +440,15 @@ def test_a_zone_that_is_only_a_copy_is_told(doctor: Doctor, shop: Shop) -> None:
     fails(told, "PowerDNS", "zone", "Slave", "set-kind copy.example native")
 
 
+def test_a_name_server_that_does_not_serve_the_zone_is_told(
+    doctor: Doctor, shop: Shop
+) -> None:
+    nobody = f"127.0.0.1:{free_port()}"
+    told = doctor.looks("PowerDNS", MPANEL_POWERDNS_DNS_ADDRESS=nobody)
+    advice = "MPANEL_POWERDNS_DNS_ADDRESS"
+    fails(told, "PowerDNS", "name server", nobody, advice)
+
+
 def test_a_wrong_host_key_and_a_wrong_client_key_are_told(
     doctor: Doctor, tmp_path: Path
 ) -> None:

@@ -24,6 +24,24 @@ def demo(
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave the stack running.")
     ] = False,
+    chaos: Annotated[
+        bool,
+        typer.Option(
+            "--chaos",
+            help="Many orders while every part is killed and providers misbehave;"
+            " then hold what came of them against an undisturbed run.",
+        ),
+    ] = False,
+    orders: Annotated[
+        int, typer.Option(min=1, max=500, help="How many, with --chaos.")
+    ] = 20,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            help="Repeats a run of --chaos. Default: a new one, which is printed.",
+            show_default=False,
+        ),
+    ] = None,
     port: Port = None,
     temporal_port: TemporalPort = None,
     ui_port: UiPort = None,
@@ -38,7 +56,13 @@ def demo(
         mpanel demo
         mpanel demo --keep             look around afterwards
         mpanel demo --data-dir .mpanel     on the stack that `mpanel dev` runs here
+        mpanel demo --chaos                kill everything, and see what comes of it
     """
+    if chaos:
+        if keep or data_dir is not None:
+            raise typer.BadParameter("--chaos makes and removes stacks of its own")
+        raise typer.Exit(_worst_day(orders, seed))
+
     import tempfile
 
     from rich.console import Console
@@ -59,6 +83,18 @@ def demo(
         if data_dir is None and not keep:
             remove(folder)
     raise typer.Exit(0 if live else 1)
+
+
+def _worst_day(orders: int, seed: int | None) -> int:
+    """0 only if it ended as the undisturbed one."""
+    import secrets
+
+    from rich.console import Console
+
+    from workers.chaos.play import Plan, play
+
+    chosen = secrets.randbelow(10**6) if seed is None else seed
+    return 0 if play(Console(), Plan(chosen, orders)) else 1
 
 
 def _tell(

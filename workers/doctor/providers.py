@@ -10,9 +10,9 @@ from activities.gate import OpenGate
 from activities.providers.powerdns import ACCOUNT, PowerDns
 from activities.providers.smtp import MailRefused, check_relay
 from activities.providers.stripe_rights import StripeRights
-from workers.doctor import advice
+from workers.doctor import advice, dns
 from workers.doctor.lines import Line, clock, failure, ok, warning
-from workers.doctor.settings import DoctorSettings
+from workers.doctor.settings import STAND_IN, DoctorSettings
 
 _PATIENCE = 6.0
 _WRITABLE = ("native", "master", "primary", "producer")
@@ -108,6 +108,21 @@ async def powerdns(settings: DoctorSettings) -> AsyncIterator[Line]:
         )
     else:
         yield ok("zone", f"{domain}, {zone.kind}, ours to write")
+    if zone is not None and settings.powerdns_dns_address != STAND_IN:
+        yield await _served(domain, settings.powerdns_dns_address)
+
+
+async def _served(domain: str, address: str) -> Line:
+    try:
+        await dns.answers_for(domain, address, timeout=_PATIENCE / 2)
+    except dns.Silent as silent:
+        return failure(
+            "name server",
+            f"{address}: {silent}",
+            "Let PowerDNS serve the zone there (UDP port 53 through the firewall), or"
+            " correct MPANEL_POWERDNS_DNS_ADDRESS.",
+        )
+    return ok("name server", f"{address} answers for it")
 
 
 async def mail(settings: DoctorSettings) -> AsyncIterator[Line]:

@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr, ValidationError
 from models.settings import PREFIX
 from workers.settings import WorkerSettings
 
-_STAND_IN = "-"
+STAND_IN = "-"
 # Those of the web process: on a machine that runs workers alone they are not missed.
 OF_THE_API = ("secret_key", "order_webhook_secret", "stripe_webhook_secret")
 
@@ -42,7 +42,7 @@ class Given:
             absent = dict(_complaints(error))
         fields = DoctorSettings.model_fields
         stand_ins: dict[str, Any] = {
-            name: _STAND_IN if fields[name].is_required() else fields[name].default
+            name: STAND_IN if fields[name].is_required() else fields[name].default
             for name in absent
         }
         return cls(DoctorSettings.from_environment(**stand_ins), absent)
