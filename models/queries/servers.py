@@ -23,7 +23,8 @@ OFFLINE: Final = "offline"
 
 @dataclass(frozen=True)
 class Watched:
-    """`status`: the row's own word, or `offline` if nobody heard it lately."""
+    """`status`: the row's own word, or `offline` if nobody heard it lately. A node of
+    a cluster is not listened to."""
 
     server: Server
     status: str
@@ -53,7 +54,10 @@ async def _watched(session: Session, servers: Sequence[Server]) -> list[Watched]
     )
     fresh = set(heard.all())
     return [
-        Watched(server, OFFLINE if server.id not in fresh else server.status)
+        Watched(
+            server,
+            OFFLINE if server.ssh_host and server.id not in fresh else server.status,
+        )
         for server in servers
     ]
 

@@ -467,6 +467,36 @@ def test_a_wrong_host_key_and_a_wrong_client_key_are_told(
     fails(told, "Hosting", "srv1", "refuses our client key", "authorized_keys")
 
 
+def test_a_cluster_that_does_not_let_us_in_is_told(doctor: Doctor) -> None:
+    doctor.tell(MPANEL_PROXMOX_TOKEN_SECRET="wrong")
+    told = doctor.looks("PostgreSQL", "Proxmox")
+    fails(told, "Proxmox", "reached", "refused", "pveum user token list")
+
+    doctor.tell(MPANEL_PROXMOX_CA_FILE="/nowhere.pem")
+    told = doctor.looks("PostgreSQL", "Proxmox")
+    fails(told, "Proxmox", "reached", "PROXMOX_CA_FILE", "pve-root-ca.pem")
+
+    doctor.tell(MPANEL_PROXMOX_URL=None)
+    told = doctor.looks("PostgreSQL", "Proxmox")
+    assert told["Proxmox", "reached"].outcome is Outcome.SKIPPED
+
+
+def test_a_node_that_the_cluster_does_not_know_is_told(doctor: Doctor) -> None:
+    owner = doctor.stand.layout.owner_url
+    statement = "update servers set name = %s where name = %s"
+    with psycopg.connect(owner) as connection:
+        connection.execute("select set_config('mpanel.scope', 'platform', false)")
+        connection.execute(statement, ["pve9", "pve3"])
+    try:
+        told = doctor.looks("PostgreSQL", "Proxmox")
+    finally:
+        with psycopg.connect(owner) as connection:
+            connection.execute("select set_config('mpanel.scope', 'platform', false)")
+            connection.execute(statement, ["pve3", "pve9"])
+    fails(told, "Proxmox", "pve9", "does not know it", "pveum acl modify /nodes/pve9")
+    assert told["Proxmox", "pve1"].outcome is Outcome.OK
+
+
 def test_a_server_without_a_working_clpctl_is_told(doctor: Doctor, shop: Shop) -> None:
     shop.fault("hosting", {"kind": "reject", "op": "clpctl list"})
     try:

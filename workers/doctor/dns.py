@@ -13,15 +13,10 @@ class Silent(Exception):
     """No answer, or none that counts; the message says which."""
 
 
-class _Asked(asyncio.DatagramProtocol):
-    def __init__(self, question: bytes) -> None:
-        self._question = question
+class _Heard(asyncio.DatagramProtocol):
+    def __init__(self) -> None:
         loop = asyncio.get_running_loop()
         self.answer: asyncio.Future[bytes] = loop.create_future()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)  # noqa: S101 - typing
-        transport.sendto(self._question)
 
     def datagram_received(self, data: bytes, addr: object) -> None:  # noqa: ARG002
         if not self.answer.done():
@@ -36,15 +31,15 @@ async def answers_for(zone: str, address: str, *, timeout: float) -> None:
     """`address` is host:port. Raises `Silent`."""
     host, _, port = address.rpartition(":")
     number = secrets.randbelow(1 << 16)
-    question = _question(number, zone)
     try:
         async with asyncio.timeout(timeout):
             loop = asyncio.get_running_loop()
-            transport, asked = await loop.create_datagram_endpoint(
-                lambda: _Asked(question), remote_addr=(host.strip("[]"), int(port))
+            transport, heard = await loop.create_datagram_endpoint(
+                _Heard, remote_addr=(host.strip("[]"), int(port))
             )
             try:
-                data = await asked.answer
+                transport.sendto(_question(number, zone))
+                data = await heard.answer
             finally:
                 transport.close()
     except TimeoutError:

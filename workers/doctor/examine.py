@@ -4,7 +4,16 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 from activities.errors import redacted
-from workers.doctor import database, providers, safety, servers, temporal, website, work
+from workers.doctor import (
+    cluster,
+    database,
+    providers,
+    safety,
+    servers,
+    temporal,
+    website,
+    work,
+)
 from workers.doctor.lines import (
     Examined,
     Line,
@@ -44,6 +53,7 @@ def probes(given: Given) -> list[Probe]:
             ("powerdns_url", "powerdns_api_key", "platform_domain"),
         ),
         Probe("Hosting", servers.hosting, _SSH, after=database.AREA),
+        Probe("Proxmox", cluster.look, ("database_url",), after=database.AREA),
         Probe("Backup store", servers.backups, _STORE),
         Probe("Mail", providers.mail, ("smtp_url", "mail_from")),
     ]
