@@ -53,11 +53,10 @@ class SshServer:
         """Raises OSError when the port is taken."""
         self._tree.mkdir(parents=True, exist_ok=True)
         self._acceptor = await asyncssh.create_server(
-            lambda: _Guest(self._connections),
+            lambda: _Guest(self._connections, self._authorized_keys),
             "127.0.0.1",
             self.port,
             server_host_keys=[str(self._host_key)],
-            authorized_client_keys=str(self._authorized_keys),
             process_factory=self._command,
             sftp_factory=lambda chan: TreeSftp(
                 chan, self._sim, self._tree, self._effects
@@ -76,10 +75,22 @@ class SshServer:
 
 
 class _Guest(asyncssh.SSHServer):
-    """One connection, in the list of those to drop at the end."""
+    """One connection, in the list of those to drop at the end.
 
-    def __init__(self, connections: set[asyncssh.SSHServerConnection]) -> None:
-        self._connections = connections
+    The keys are read when somebody comes, as sshd does: one that is taken off the list
+    lets nobody in any more.
+    """
+
+    def __init__(
+        self, connections: set[asyncssh.SSHServerConnection], authorized_keys: Path
+    ) -> None:
+        self._connections, self._authorized_keys = connections, authorized_keys
+
+    def begin_auth(self, username: str) -> bool:  # noqa: ARG002
+        keys = self._authorized_keys.read_text()
+        allowed = asyncssh.import_authorized_keys(keys)
+        self._connection.set_authorized_keys(allowed)
+        return True
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self._connection = conn
