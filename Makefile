@@ -33,7 +33,10 @@ lint: $(STAMP)  ## ruff, mypy strict, import contracts
 faults: $(STAMP)  ## kill every part at every provider call (long)
 	@$(BIN)/python -m pytest -m faults tests/faults $(ARGS)
 
+bench: $(STAMP)  ## what things cost, as ratios (ten minutes; ARGS="--only web")
+	@$(BIN)/python -m tests.bench $(ARGS)
+
 real-servers:  ## the Debian servers that tests use
 	@sh tests/real-servers.sh
 
-.PHONY: help install demo test lint faults real-servers
+.PHONY: help install demo test lint faults bench real-servers
