@@ -95,11 +95,13 @@ def page(name: str, *, status: int = 200, **facts: Any) -> Response:
 def failure_page(failure: Failure) -> Response:
     """What went wrong, in words for whoever looks at it."""
     headline = _HEADLINES.get(failure.status, "This did not work")
+    # What the router says of an address that no page has.
+    nowhere = failure.message == "Not Found"
     content = text_of(
         "failure.html",
         actor=None,
         headline=headline,
-        message=failure.message,
+        message="no page has this address" if nowhere else failure.message,
         request_id=failure.details.get("request_id"),
     )
     return HTMLResponse(
