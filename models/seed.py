@@ -22,7 +22,7 @@ from models.money import to_cents
 from models.ordering import email_address
 from models.passwords import check_new
 from models.products import Product
-from models.queries import tenants
+from models.queries import audit, tenants
 from models.queries.addresses import add_pool, add_vmids
 from models.servers import PROXMOX, Server
 from models.tenants import MIGRAHOSTING, Tenant
@@ -108,9 +108,18 @@ async def create_user(
     try:
         async with db.platform() as session:
             found = await tenants.by_name(session, tenant)
-            user = _user(email, password, Role(role), found.id)
+            user = {"id": uuid4(), **_user(email, password, Role(role), found.id)}
             if not await _add_missing(session, User, [user]):
                 raise Conflict(f"there is a user {user['email']} already")
+            await audit.record(
+                session,
+                tenant_id=found.id,
+                by=audit.SYSTEM,
+                action="user.created",
+                entity="user",
+                entity_id=user["id"],
+                details={"roles": user["roles"]},
+            )
             await session.commit()
     finally:
         await db.close()

@@ -15,6 +15,7 @@ from models.seed import DevSeed, create_user, seed_dev
 from models.servers import Server
 from models.tenants import MIGRAHOSTING
 from models.users import Role, User
+from tests.api.audited import told
 
 
 @pytest.fixture
@@ -117,6 +118,8 @@ async def test_a_user_is_created_once(db: Database, app_url: str) -> None:
         "password": "long enough now",
     }
     await create_user(app_url, email="Ops@example.com", **named)
+    [event] = await told(db, "user.created")
+    assert (event.actor_kind, event.details) == ("system", {"roles": ["operator"]})
     with pytest.raises(Conflict, match="already"):
         await create_user(app_url, email="ops@example.com", **named)
     for wrong, error in (

@@ -1,16 +1,15 @@
 """`mpanel key create`, `list` and `revoke`."""
 
-from collections.abc import Awaitable, Callable
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import typer
 
+from workers.cli.database import in_database
+
 if TYPE_CHECKING:
     from models.database import Session
-
-Result = TypeVar("Result")
 
 app = typer.Typer(no_args_is_help=True, help="API keys: what programs call with.")
 
@@ -63,7 +62,7 @@ def create(
         )
         return f"{key}\n{row.id} of {tenant} may {', '.join(row.scopes)}."
 
-    typer.echo(_in_rows(make))
+    typer.echo(in_database(make))
 
 
 @app.command("list")
@@ -79,7 +78,7 @@ def list_keys() -> None:
             for row in await api_keys.good(session)
         ]
 
-    for line in _in_rows(read):
+    for line in in_database(read):
         typer.echo(line)
 
 
@@ -93,33 +92,4 @@ def revoke(key_id: Annotated[UUID, typer.Argument(help="As `list` shows it.")]) 
         row = await api_keys.revoke(session, audit.SYSTEM, key_id)
         return f"{row.shown_as} {row.name} is revoked."
 
-    typer.echo(_in_rows(end))
-
-
-def _in_rows(work: "Callable[[Session], Awaitable[Result]]") -> Result:
-    """Commits what the work did. A refusal is told, and ends with 1."""
-    import asyncio
-
-    # A row of one table is written knowing all of them.
-    import models.tables  # noqa: F401
-    from models.database import Database
-    from models.errors import DomainError
-    from workers.settings import DatabaseSettings
-
-    settings = DatabaseSettings.from_environment()
-
-    async def run() -> Result:
-        db = Database(settings.database_url.get_secret_value(), pool_size=1)
-        try:
-            async with db.platform() as session:
-                done = await work(session)
-                await session.commit()
-                return done
-        finally:
-            await db.close()
-
-    try:
-        return asyncio.run(run())
-    except DomainError as refused:
-        typer.echo(refused.message, err=True)
-        raise typer.Exit(1) from None
+    typer.echo(in_database(end))

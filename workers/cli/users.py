@@ -1,15 +1,12 @@
 """`mpanel user create`, `disable`, `enable` and `reset-second-factor`."""
 
-from collections.abc import Awaitable, Callable, Coroutine
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from models.database import Session
+from workers.cli.database import in_database, refusable
 
-Result = TypeVar("Result")
 Address = Annotated[str, typer.Argument(help="The address the user logs in with.")]
 
 app = typer.Typer(no_args_is_help=True, help="People who may log in.")
@@ -60,7 +57,7 @@ def create(
     from models.seed import create_user
 
     url = settings.database_url.get_secret_value()
-    _refusable(
+    refusable(
         create_user(url, email=email, role=role.value, tenant=tenant, password=password)
     )
     typer.echo(f"{email} may log in as {role.value} of {tenant}.")
@@ -72,7 +69,7 @@ def disable(email: Address) -> None:
     from models.queries import users
     from models.queries.audit import SYSTEM
 
-    _in_database(lambda session: users.disable(session, SYSTEM, email))
+    in_database(lambda session: users.disable(session, SYSTEM, email))
     typer.echo(f"{email} is logged out everywhere and cannot log in.")
 
 
@@ -82,7 +79,7 @@ def enable(email: Address) -> None:
     from models.queries import users
     from models.queries.audit import SYSTEM
 
-    _in_database(lambda session: users.enable(session, SYSTEM, email))
+    in_database(lambda session: users.enable(session, SYSTEM, email))
     typer.echo(f"{email} may log in again.")
 
 
@@ -95,7 +92,7 @@ def reset_second_factor(email: Address) -> None:
     from models.queries import users
     from models.queries.audit import SYSTEM
 
-    removed = _in_database(
+    removed = in_database(
         lambda session: users.reset_second_factor(session, SYSTEM, email)
     )
     typer.echo(
@@ -103,37 +100,3 @@ def reset_second_factor(email: Address) -> None:
         if removed
         else f"{email} had no second factor."
     )
-
-
-def _in_database(act: "Callable[[Session], Awaitable[Result]]") -> Result:
-    """Does it in one transaction of the platform's."""
-    import models.tables  # noqa: F401 - rows refer to each other's tables
-    from models.database import Database
-    from workers.settings import DatabaseSettings
-
-    settings = DatabaseSettings.from_environment()
-
-    async def done() -> Result:
-        db = Database(settings.database_url.get_secret_value(), pool_size=1)
-        try:
-            async with db.platform() as session:
-                result = await act(session)
-                await session.commit()
-                return result
-        finally:
-            await db.close()
-
-    return _refusable(done())
-
-
-def _refusable(act: Coroutine[None, None, Result]) -> Result:
-    """Runs it; a refusal is said without a traceback."""
-    import asyncio
-
-    from models.errors import DomainError
-
-    try:
-        return asyncio.run(act)
-    except DomainError as refused:
-        typer.echo(refused.message, err=True)
-        raise typer.Exit(1) from None
