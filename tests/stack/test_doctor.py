@@ -179,6 +179,12 @@ def test_what_can_be_looked_at_is_when_half_is_missing(doctor: Doctor) -> None:
         ("MPANEL_SECRET_KEY", "changeme-0123456789-0123456789ab", "default", "openssl"),
         ("MPANEL_ENCRYPTION_KEYS", f"v1:{'A' * 43}=", "not random", "v2:$(openssl"),
         ("MPANEL_ENCRYPTION_KEYS", "v1:abc", "base64 of 32 bytes", "v2:$(openssl"),
+        (
+            "MPANEL_DATABASE_URL",
+            "postgresql://mpanel:mpanel@db.example/mpanel",
+            "6 characters",
+            "password mpanel",
+        ),
         ("MPANEL_PUBLIC_URL", "http://panel.example", "in the clear", "https://"),
         ("MPANEL_HOSTING_SSH_KEY_FILE", "/nowhere", "No such file", "mode 0600"),
     ],
@@ -192,6 +198,14 @@ def test_an_unsafe_setting_has_its_line(
 def test_debugging_is_a_failure(doctor: Doctor) -> None:
     told = doctor.looks("Settings", MPANEL_DEBUG="1")
     fails(told, "Settings", "debug", "MPANEL_DEBUG", "unset MPANEL_DEBUG")
+
+
+def test_operators_without_a_second_factor_are_a_warning(doctor: Doctor) -> None:
+    told = doctor.looks(
+        "Settings", MPANEL_SECOND_FACTOR="off", MPANEL_PUBLIC_URL="https://p.example"
+    )
+    line = told["Settings", "MPANEL_SECOND_FACTOR"]
+    assert (line.outcome, "unset" in line.advice) == (Outcome.WARNING, True)
 
 
 def test_a_key_file_that_others_may_read_is_a_failure(

@@ -64,22 +64,30 @@ def play(console: Console, plan: Plan) -> bool:
     """Whether the bad day ended as the calm one."""
     again = f"mpanel demo --chaos --orders {plan.orders} --seed {plan.seed}"
     console.print(f"[bold]{plan.orders} orders[/], twice. Repeat it with {again}\n")
-    with _impatient():
-        calm = _day(console, plan, stormy=False)
-        stormy = _day(console, plan, stormy=True)
+    with _impatient(), ExitStack() as kept:
+        folders = [Path(tempfile.mkdtemp(prefix="mpanel-chaos-")) for _ in range(2)]
+        for folder in folders:
+            kept.callback(remove, folder)
+        calm = _day(console, plan, folders[0], stormy=False)
+        stormy = _day(console, plan, folders[1], stormy=True)
+        equal = calm.sums == stormy.sums and calm.whole and stormy.whole
+        if not equal:
+            kept.pop_all()  # somebody will want to look
     told = comparison(
         calm.sums, stormy.sums, killed=stormy.killed, failed=stormy.failed
     )
     console.print()
     console.print(told)
-    equal = calm.sums == stormy.sums and calm.whole and stormy.whole
     if equal:
         console.print(
             f"\n[green]✓[/] nothing lost, nothing doubled, nothing half-done"
             f" [dim]{calm.seconds:.0f} s calm, {stormy.seconds:.0f} s stormy[/]"
         )
     else:
-        console.print(f"\n[red]✗[/] the two days differ: repeat it with {again}")
+        console.print(
+            f"\n[red]✗[/] it did not end as it should: repeat it with {again}\n"
+            f"  The logs are in {folders[0]}/logs and {folders[1]}/logs"
+        )
     return equal
 
 
@@ -92,11 +100,9 @@ class _Day:
     failed: Counter[str]
 
 
-def _day(console: Console, plan: Plan, *, stormy: bool) -> _Day:
+def _day(console: Console, plan: Plan, where: Path, *, stormy: bool) -> _Day:
     title = "the worst day" if stormy else "a calm day"
     with ExitStack() as ending:
-        where = Path(tempfile.mkdtemp(prefix="mpanel-chaos-"))
-        ending.callback(remove, where)
         with console.status(f"Starting a stack for {title}"):
             begun = running(where, keep=False, ports=_ANY_PORTS)
             stack = ending.enter_context(begun)
@@ -197,7 +203,7 @@ async def _all_delivered(rows: Rows, count: int, board: Board) -> bool:
                     board.note("kill", line)
                 return False
             if all(order.status in _OVER for order in orders):
-                return True
+                return all(order.status == "completed" for order in orders)
         await asyncio.sleep(0.25)
     board.note("kill", f"not all orders were delivered within {_WITHIN:.0f} s")
     return False

@@ -12,6 +12,7 @@ from workers.doctor.settings import OF_THE_API, DoctorSettings, Given, setting
 
 _SHORTEST = {"secret_key": 32, "order_webhook_secret": 16, "stripe_webhook_secret": 16}
 _FEWEST_CHARACTERS = 8
+_SHORTEST_PASSWORD = 12
 _GUESSED_FIRST = ("changeme", "change-me", "default", "example", "password", "secret")
 _DEBUG = ("MPANEL_DEBUG", "DEBUG", "FASTAPI_DEBUG", "PYTHONASYNCIODEBUG")
 _CHOOSE = "Choose another one: `openssl rand -hex 32`"
@@ -41,12 +42,15 @@ async def safe(given: Given) -> AsyncIterator[Line]:
     for name, shortest in _SHORTEST.items():
         if name not in absent:
             yield _secret(name, getattr(settings, name).get_secret_value(), shortest)
+    if "database_url" not in absent:
+        yield _password(settings.database_url.get_secret_value())
     if "encryption_keys" not in absent:
         yield _encryption(settings)
     if "hosting_ssh_key_file" not in absent:
         yield _key_file(settings)
     if "public_url" not in absent:
         yield _public_url(settings.public_url)
+        yield _second_factor(settings)
     for name, url in _spoken(given):
         if line := _in_the_clear(name, url):
             yield line
@@ -65,6 +69,31 @@ def _secret(name: str, value: str, shortest: int) -> Line:
     if fault:
         return failure(name, fault, f"{_CHOOSE}.")
     return ok(name, "long and unlike a default")
+
+
+def _password(url: str) -> Line:
+    name, at = setting("database_url"), urlsplit(url)
+    password, role = at.password or "", at.username or "role"
+    if len(password) >= _SHORTEST_PASSWORD and password != role:
+        return ok(name, "its password is long")
+    # A socket or a certificate may stand for the password there.
+    line = warning if not password or _here(at.hostname or "") else failure
+    return line(
+        name,
+        f"its password has {len(password)} characters",
+        f"`openssl rand -hex 24`, then `\\password {role}` in psql and in the setting.",
+    )
+
+
+def _second_factor(settings: DoctorSettings) -> Line:
+    name = setting("second_factor")
+    if settings.second_factor in _OFF and settings.public_url.startswith("https:"):
+        return warning(
+            name,
+            "operators log in with a password alone",
+            f"`unset {name}`: an authenticator app is then demanded of them.",
+        )
+    return ok(name, settings.second_factor)
 
 
 def _encryption(settings: DoctorSettings) -> Line:

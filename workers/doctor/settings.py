@@ -24,6 +24,9 @@ class DoctorSettings(WorkerSettings):
     stripe_webhook_secret: SecretStr = Field(
         description="Stripe's signing secret of our webhook endpoint"
     )
+    second_factor: str = Field(
+        default="operators", description="of whom an authenticator app is demanded"
+    )
 
 
 @dataclass(frozen=True)
