@@ -382,6 +382,31 @@ async def test_one_act_on_all_of_a_cause_decides_each_by_itself(
     assert {one.act for one in written} == {Act.RETRY}
 
 
+async def test_under_one_key_a_ruling_is_made_once_refusals_and_all(
+    db: Database, place: Place, operator: httpx.AsyncClient
+) -> None:
+    placed = [await place() for _ in range(2)]
+    await park(db, placed[1].website)
+    ids = [str(uuid4()), str(placed[0].website), str(placed[1].website)]
+    body = {"act": "retry", "reason": "x", "jobIds": ids}
+    key = {"Idempotency-Key": "one-ruling"}
+
+    answers = [
+        await operator.post(f"{INBOX}/decide", json=body, headers=key) for _ in range(2)
+    ]
+
+    assert [answer.status_code for answer in answers] == [200, 200]
+    first, again = (answer.json() for answer in answers)
+    assert first == again
+    assert [one["decision"] is not None for one in first["items"]] == [
+        False,
+        False,
+        True,
+    ]
+    async with db.platform() as session:
+        assert len((await session.exec(select(Decision))).all()) == 1
+
+
 async def test_jobs_or_a_cause_must_be_named_and_not_both(
     operator: httpx.AsyncClient,
 ) -> None:

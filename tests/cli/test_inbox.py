@@ -6,21 +6,28 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from sqlmodel import select
 
+from api.auth.demand import Demand
 from api.auth.passwords import _HASHER
 from api.settings import ApiSettings
+from models.base import utc_now
 from models.database import Database
 from models.jobs import Decision, Job
+from models.sessions import LoginSession
 from models.states import JobStatus, Reason
 from models.users import Role
 from tests.api import rows
 from tests.api.conftest import add_user, app, no_temporal, settings
 from tests.api.live import Site, live
+from tests.api.people import enrol, log_in, person
+from workers.cli.client import Api, Login
 from workers.dev.folder import DataFolder
 
 __all__ = ["app", "no_temporal", "settings"]
@@ -90,7 +97,7 @@ async def waiting(db: Database, **values: Any) -> Job:
     buyer = rows.customer(email="ada@example.com", name="Ada Byron")
     owned = rows.subscription(buyer, bought)
     site = rows.website(owned, domain="ada.example")
-    given = {
+    given: dict[str, Any] = {
         "step": "create_site",
         "reason": Reason.REJECTED,
         "message": "hosting: the disk is full",
@@ -263,10 +270,14 @@ async def test_what_is_found_and_what_is_not(mpanel: Terminal, db: Database) -> 
     )
 
 
-async def test_a_job_is_watched_until_it_ends(mpanel: Terminal, db: Database) -> None:
+async def test_a_job_is_watched_until_it_ends(
+    mpanel: Terminal, site: Site, db: Database
+) -> None:
     job = await waiting(db)
     watching = asyncio.create_task(mpanel("inbox", "watch", str(job.id)))
-    await asyncio.sleep(1)
+    async with asyncio.timeout(60):
+        while not site.parts.feed.open:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
     async with db.platform() as session:
         row = await session.get_one(Job, job.id)
         row.status, row.reason = JobStatus.FAILED, None
@@ -289,6 +300,32 @@ async def test_empty_lists_say_that_all_is_well(mpanel: Terminal) -> None:
 
 
 async def decisions(session: Any) -> list[Decision]:
-    from sqlmodel import select
-
     return list((await session.exec(select(Decision))).all())
+
+
+async def test_an_abort_asks_for_a_code_and_is_then_done(
+    settings: ApiSettings, db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MPANEL_LOGIN_FILE", str(tmp_path / "login.json"))
+    strict = settings.model_copy(update={"second_factor": Demand.OPERATORS})
+    async with live(strict, db) as site:
+        user, job = await person(db), await waiting(db)
+        async with httpx.AsyncClient(base_url=site.url, trust_env=False) as http:
+            login = (await log_in(http, user)).json()
+            phone, _ = await enrol(http, login["token"])
+        async with db.platform() as session:
+            for one in (await session.exec(select(LoginSession))).all():
+                one.second_factor_at = utc_now() - timedelta(hours=1)
+            await session.commit()
+        kept = Login(site.url, user.email, login["token"], login["refreshToken"])
+        asked: list[str] = []
+
+        def code() -> str:
+            asked.append(phone.code())
+            return asked[-1]
+
+        body = {"act": "abort_item", "reason": "asked", "jobIds": [str(job.id)]}
+        api = Api(kept, code=code)
+        made = await asyncio.to_thread(api.post, "/api/operator/inbox/decide", body)
+
+    assert (made["decided"], len(asked)) == (1, 1)
