@@ -135,6 +135,8 @@ _ROWS: dict[str, dict[str, str]] = {
     # Beyond the numbers that the chain's own trigger gives.
     "audit_events": {
         "seq": "1000000000 + n",
+        "prev_hash": "md5(n::text)",
+        "hash": "md5(n::text)",
         "actor_kind": "'user'",
         "actor": "'somebody'",
         "action": "'decision.retry'",

@@ -13,7 +13,12 @@ from temporalio.worker.workflow_sandbox import (
     SandboxRestrictions,
 )
 
-_PASSED_THROUGH = ("activities", "models", "pydantic", "sqlmodel", "sqlalchemy")
+# The sandbox reads every other module anew for each run. The engine keeps nothing at
+# module level, and what it did otherwise than before a replay would notice.
+_PASSED_THROUGH = (
+    *("activities", "models", "pydantic", "sqlmodel", "sqlalchemy"),
+    *("workflows.engine", "workflows.names", "workflows.queues"),
+)
 
 
 def _sandboxed(runner: WorkflowRunner | None) -> WorkflowRunner:
