@@ -542,6 +542,14 @@ def test_nobody_at_the_ports_is_told(doctor: Doctor) -> None:
     fails(told, "Backup store", "reached", "", f"127.0.0.1:{nobody} up")
 
 
+def test_an_address_that_is_none_is_told(doctor: Doctor) -> None:
+    told = doctor.looks("Mail", MPANEL_SMTP_URL="smtp://ada:pass/word@relay.example")
+    fails(told, "Mail", "settings", "not well-formed", "MPANEL_SMTP_URL")
+    assert "pass" not in str(told)
+    told = doctor.looks("Backup store", MPANEL_BACKUP_STORE_HOST_KEY="ssh-ed25519 x")
+    fails(told, "Backup store", "reached", "no key", "MPANEL_BACKUP_STORE_HOST_KEY")
+
+
 def test_mail_is_refused_step_by_step(doctor: Doctor) -> None:
     port = doctor.stand.layout.ports["mail_smtp"]
     told = doctor.looks("Mail", MPANEL_SMTP_URL=f"smtp+starttls://127.0.0.1:{port}")

@@ -23,7 +23,7 @@ from workers.chaos.weather import Weather, faults, kills
 from workers.dev.running import RunningStack, remove, running
 
 _ANY_PORTS: Final = {"api": 0, "temporal": 0, "temporal_ui": 0}
-_WITHIN: Final = 150.0
+_WITHIN: Final = 240.0
 # An impatient stack: what takes minutes on a real one shall be seen within seconds.
 _SETTINGS: Final = {
     "MPANEL_LONGEST_WAIT_SECONDS": "3",

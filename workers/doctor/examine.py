@@ -109,6 +109,11 @@ async def _within(probe: Probe, settings: DoctorSettings, found: Examined) -> No
     if isinstance(error, Unreachable):
         found.reached = False
         found.lines.append(error.line)
+    elif isinstance(error, ValueError) and probe.needs:
+        # Parsed where they are used; the error may quote a password.
+        names = ", ".join(setting(name) for name in probe.needs)
+        told = "an address or a key is not well-formed"
+        found.lines.append(failure("settings", told, f"Correct {names}."))
     elif error is not None:
         told = redacted(f"{type(error).__name__}: {error}")
         found.lines.append(

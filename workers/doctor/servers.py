@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
-import asyncssh
 import psycopg
 
 from activities.errors import ProviderError
@@ -72,7 +71,7 @@ async def _server(settings: DoctorSettings, row: Mapping[str, Any]) -> list[Line
             gate=OpenGate(),
             timeout=_PATIENCE,
         )
-    except (OSError, asyncssh.KeyImportError) as error:
+    except (OSError, ValueError) as error:
         return [_unreadable(name, error, facts["where"])]
     async with aclosing(panel):
         try:
@@ -149,7 +148,7 @@ async def backups(settings: DoctorSettings) -> AsyncIterator[Line]:
             gate=OpenGate(),
             timeout=_PATIENCE,
         )
-    except (OSError, asyncssh.KeyImportError) as error:
+    except (OSError, ValueError) as error:
         line = _unreadable("reached", error, "MPANEL_BACKUP_STORE_HOST_KEY")
         raise Unreachable(line.name, line.said, line.advice) from None
     probe = f"doctor-{uuid4().hex}"
