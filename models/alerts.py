@@ -26,6 +26,7 @@ class Alert(TenantRow, table=True):
             unique=True,
             postgresql_where=text("status <> 'resolved'"),
         ),
+        Index("alerts_of_tenant", "tenant_id", text("created_at desc")),
     )
 
     cause: str
