@@ -1,10 +1,11 @@
 """`python -m api [--host HOST] [--port PORT]`: the web process.
 
 With MPANEL_LISTEN_FD it serves on a socket that somebody else has bound, so that a
-restart refuses no connection.
+restart refuses no connection. With `--settings` it tells what it reads, as JSON.
 """
 
 import argparse
+import json
 import os
 import socket
 import sys
@@ -17,7 +18,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="mpanel api")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--settings", action="store_true")
     arguments = parser.parse_args()
+    if arguments.settings:
+        _tell_settings()
+        return
     try:
         _serve(arguments.host, arguments.port)
     except SettingsRefused as refusal:
@@ -64,6 +69,12 @@ def _serve(host: str, port: int) -> None:
     else:
         with socket.socket(fileno=int(handed_over)) as door:
             server.run(sockets=[door])
+
+
+def _tell_settings() -> None:
+    from api.settings import ApiSettings
+
+    sys.stdout.write(json.dumps([vars(one) for one in ApiSettings.described()]))
 
 
 def _refused(message: str) -> int:

@@ -56,10 +56,7 @@ async def seed_dev(seed: DevSeed) -> None:
     db = Database(seed.database_url, pool_size=1)
     try:
         async with db.platform() as session:
-            await _add_missing(
-                session, Tenant, [{"id": MIGRAHOSTING, "name": "MigraHosting"}]
-            )
-            await seed_catalogue(session, MIGRAHOSTING)
+            await seed_platform(session)
             admin = _user(
                 seed.admin_email, seed.admin_password, Role.SUPER_ADMIN, MIGRAHOSTING
             )
@@ -71,10 +68,35 @@ async def seed_dev(seed: DevSeed) -> None:
         await db.close()
 
 
-async def seed_catalogue(session: Session, tenant_id: UUID) -> None:
+async def seed_platform(session: Session) -> int:
+    """Our tenant and its catalogue; how many rows were missing."""
+    us = {"id": MIGRAHOSTING, "name": "MigraHosting"}
+    added = await _add_missing(session, Tenant, [us])
+    return added + await seed_catalogue(session, MIGRAHOSTING)
+
+
+async def add_server(session: Session, server: Server) -> None:
+    """A machine that may carry something from now on. Raises `Conflict`."""
+    row = insert(Server).values(server.model_dump()).on_conflict_do_nothing()
+    connection = await session.connection()
+    added = await connection.execute(row.returning(col(Server.id)))
+    if not added.all():
+        raise Conflict(f"there is a server {server.name} already")
+    await audit.record(
+        session,
+        tenant_id=MIGRAHOSTING,
+        by=audit.SYSTEM,
+        action="server.added",
+        entity="server",
+        entity_id=server.id,
+        details={"name": server.name, "role": server.role},
+    )
+
+
+async def seed_catalogue(session: Session, tenant_id: UUID) -> int:
     """The products of `catalogue.toml`; one that is there keeps what it has."""
     listed = tomllib.loads(_CATALOGUE.read_text())["product"]
-    await _add_missing(
+    return await _add_missing(
         session, Product, [_product(entry, tenant_id) for entry in listed]
     )
 

@@ -4,12 +4,25 @@ A missing or wrong one is a refusal to start which names the setting and what it
 for. Values never appear in it.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
 from typing import Any, Self
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "MPANEL_"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What people are told of one. `default`: None for none, or a secret."""
+
+    name: str
+    purpose: str
+    required: bool
+    default: str | None
 
 
 class SettingsRefused(Exception):
@@ -35,6 +48,22 @@ class Settings(BaseSettings):
         except ValidationError as error:
             lines = [cls._complaint(dict(found)) for found in error.errors()]
         raise SettingsRefused("\n".join(lines))
+
+    @classmethod
+    def described(cls) -> Iterator[Setting]:
+        """Each of them, in the order of the class."""
+        for name, field in cls.model_fields.items():
+            given = None if field.is_required() else field.default
+            if given in (None, "") or isinstance(given, SecretStr):
+                default = None
+            else:
+                default = f"{given.value if isinstance(given, Enum) else given}"
+            yield Setting(
+                name=PREFIX + name.upper(),
+                purpose=field.description or "",
+                required=field.is_required(),
+                default=default,
+            )
 
     @classmethod
     def _complaint(cls, found: dict[str, Any]) -> str:

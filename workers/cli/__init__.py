@@ -13,7 +13,9 @@ from workers.cli import (
     inbox,
     keys,
     login,
+    machines,
     processes,
+    settings,
     users,
 )
 
@@ -56,10 +58,14 @@ app.command("demo")(demo.demo)
 app.command("api")(processes.api)
 app.command("worker")(processes.worker)
 app.command("migrate")(processes.migrate)
+app.command("setup")(machines.setup)
 app.command("doctor")(doctor.doctor)
+app.command("settings")(settings.settings)
 app.command("login")(login.login)
 app.command("logout")(login.logout)
 app.add_typer(inbox.app, name="inbox")
 app.add_typer(audit.app, name="audit")
 app.add_typer(keys.app, name="key")
 app.add_typer(users.app, name="user")
+app.add_typer(machines.servers, name="server")
+app.add_typer(machines.pools, name="pool")

@@ -36,10 +36,15 @@ def refusable(act: Coroutine[None, None, Result]) -> Result:
     """Runs it; a refusal is said without a traceback."""
     import asyncio
 
+    from sqlalchemy.exc import IntegrityError
+
     from models.errors import DomainError
 
     try:
         return asyncio.run(act)
     except DomainError as refused:
-        typer.echo(refused.message, err=True)
-        raise typer.Exit(1) from None
+        told = refused.message
+    except IntegrityError:
+        told = "there is such a one already; nothing was changed"
+    typer.echo(told, err=True)
+    raise typer.Exit(1)

@@ -38,6 +38,8 @@ def create(
 ) -> None:
     """Make a key and print it, this once.
 
+    Only its hash is kept.
+
     **Examples**
 
         mpanel key create --name shop --scope orders:write

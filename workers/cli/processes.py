@@ -40,8 +40,14 @@ def worker(
     **Examples**
 
         mpanel worker
-        mpanel worker hosting mail      only these two queues
+        mpanel worker hosting powerdns      only these two queues
     """
+    from workflows.queues import ALL
+
+    if unknown := set(queues or ()) - set(ALL):
+        typer.echo(f"no queue {', '.join(unknown)}: want {', '.join(ALL)}", err=True)
+        raise typer.Exit(2)
+
     from workers.settings import WorkerSettings
 
     settings = WorkerSettings.from_environment()

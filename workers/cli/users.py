@@ -34,7 +34,9 @@ def create(
         str, typer.Option(help="Name of the tenant the user belongs to.")
     ] = "MigraHosting",
 ) -> None:
-    """Create a user; the password is asked for, or read from standard input.
+    """Create a user.
+
+    The password is asked for, or read from standard input where there is no terminal.
 
     **Examples**
 

@@ -1,0 +1,81 @@
+"""`mpanel setup`, `server` and `pool`: from empty tables to what can be placed."""
+
+from sqlalchemy import text
+from sqlmodel import select
+
+from models.addresses import Address, Vmid
+from models.database import Database
+from models.products import Product
+from models.servers import PROXMOX, Server
+from models.states import AddressStatus
+from tests.api.audited import told
+from tests.cli.mpanel import mpanel
+
+WEB = ("--host", "web1.internal", "--host-key", "ssh-ed25519 AAAA", "--capacity", "9")
+
+
+async def test_a_fresh_installation_has_its_tenant_and_what_it_sells(
+    db: Database, app_url: str
+) -> None:
+    first = mpanel(app_url, "setup")
+    assert (first.returncode, first.stderr) == (0, "")
+    async with db.platform() as session:
+        names = {row.code for row in (await session.exec(select(Product))).all()}
+        await session.exec(
+            text("update products set name = 'Ours' where code = 'starter'")
+        )
+        await session.commit()
+    assert "starter" in names
+
+    assert mpanel(app_url, "setup").stdout == "Nothing was missing.\n"
+    async with db.platform() as session:
+        kept = await session.exec(select(Product).where(Product.code == "starter"))
+        assert kept.one().name == "Ours"
+
+
+async def test_servers_join_once_and_the_audit_log_tells(
+    db: Database, app_url: str
+) -> None:
+    web = ("server", "add", "web1", *WEB, "--public-ip", "203.0.113.5")
+    assert mpanel(app_url, *web).returncode == 0
+    node = ("server", "add-node", "pve1", "--memory", "61440", "--cores", "16")
+    assert mpanel(app_url, *node).returncode == 0
+    again = mpanel(app_url, *web)
+    assert (again.returncode, again.stderr) == (1, "there is a server web1 already\n")
+
+    async with db.platform() as session:
+        rows = await session.exec(select(Server).order_by(Server.name))
+        pve1, web1 = rows.all()
+    assert (pve1.role, pve1.memory, pve1.cores) == (PROXMOX, 61_440, 16)
+    assert (web1.ssh_port, web1.http_address) == (22, "203.0.113.5:80")
+    assert (web1.role, web1.capacity, web1.status) == ("hosting", 9, "online")
+    assert [one.action for one in await told(db)] == ["server.added"] * 2
+
+
+async def test_cloudpods_get_addresses_and_vmids_once(
+    db: Database, app_url: str
+) -> None:
+    pool = ("pool", "add", "pods", "198.51.100.0/29", "--gateway", "198.51.100.1")
+    vmids = ("pool", "vmids", "10000", "10004")
+    assert mpanel(app_url, *pool).returncode == 0
+    assert mpanel(app_url, *vmids).returncode == 0
+    async with db.platform() as session:
+        ips = (await session.exec(select(Address))).all()
+        numbers = (await session.exec(select(Vmid))).all()
+    assert len(ips) == 5
+    assert "198.51.100.1" not in {row.ip for row in ips}
+    assert {row.vmid for row in numbers} == set(range(10_000, 10_005))
+    assert {row.status for row in (*ips, *numbers)} == {AddressStatus.FREE}
+
+    again = mpanel(app_url, *vmids)
+    assert (again.returncode, "already" in again.stderr) == (1, True)
+    assert "Traceback" not in again.stderr
+    wrong = mpanel(app_url, "pool", "add", "x", "10.0.0.0/24", "--gateway", "10.1.0.1")
+    assert wrong.returncode == 1
+    assert "does not lie in" in wrong.stderr
+
+
+def test_a_queue_that_nobody_fills_is_refused(app_url: str) -> None:
+    refused = mpanel(app_url, "worker", "hosting", "mail")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("no queue mail: want stories, ")
