@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from models.settings import Setting
 
 # What is no field: read by the SDK, by name, or by a development stack alone.
-_ALSO = (
+ALSO = (
     ("MPANEL_RATE_<QUEUE>", "worker", "so many steps a second of a queue, over all"),
     ("MPANEL_LOGIN_FILE", "login, inbox", "where the tokens of a login are kept"),
     ("MPANEL_DATA_DIR", "dev, demo", "folder of a development stack"),
@@ -67,7 +67,7 @@ def _told() -> list[dict[str, Any]]:
     ]
     also = [
         {**asdict(Setting(name, purpose, False, None)), "readBy": readers.split(", ")}
-        for name, readers, purpose in _ALSO
+        for name, readers, purpose in ALSO
     ]
     return told + also
 
