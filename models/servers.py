@@ -13,7 +13,9 @@ class Server(Row, table=True):
     """A hosting server: SSH endpoint, its host key, where its sites answer. Or, with
     the role `proxmox`, a node of the cluster, which is spoken to through the cluster.
 
-    `memory` in MiB and `cores`: what a node may promise to its CloudPods.
+    `memory` in MiB and `cores`: what a node may promise to its CloudPods; `memory_used`
+    is what it says that it uses. `status` is what was seen of it (online, degraded,
+    offline), `draining` what an operator wants: nothing new is placed there.
     """
 
     __tablename__ = "servers"
@@ -29,6 +31,8 @@ class Server(Row, table=True):
     capacity: int = 0
     memory: int = 0
     cores: int = 0
+    memory_used: int = 0
     status: str = "online"
-    # When a worker last heard its SSH server greet.
+    draining: bool = False
+    # When a worker last heard its SSH server greet, or the cluster call it online.
     last_heartbeat_at: datetime | None = moment(default=None)

@@ -4,30 +4,58 @@ Whether one is heard is told by the database's clock, as heartbeats are written.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
+from sqlalchemy import text
 from sqlmodel import col, func, select
 
 from models.database import Session
 from models.errors import NotFound
 from models.queries.slices import Slice, Window, page
-from models.servers import Server
+from models.servers import PROXMOX, Server
 
 # A worker listens to each server about once a minute.
 SILENT_AFTER: Final = timedelta(minutes=2)
+ONLINE: Final = "online"
+DEGRADED: Final = "degraded"
 OFFLINE: Final = "offline"
+DRAINING: Final = "draining"
+
+_TOLD: Final = text(
+    "update servers set status = cast(:status as text), memory_used = :memory_used,"
+    " cores = case when :cores > 0 then :cores else cores end,"
+    " last_heartbeat_at = case cast(:status as text)"
+    " when 'offline' then last_heartbeat_at else now() end where id = :id"
+)
+_CARRYING: Final = text(
+    "select server, count(*) as many from ("
+    "select server_id as server from cloudpods where server_id is not null"
+    " and status not in ('terminated', 'failed')"
+    " union all select moving_to from cloudpods where moving_to <> server_id"
+    ") as carried group by server"
+)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """`memory_used` in MiB; zeros of a node that is offline."""
+
+    status: str
+    cores: int = 0
+    memory_used: int = 0
 
 
 @dataclass(frozen=True)
 class Watched:
-    """`status`: the row's own word, or `offline` if nobody heard it lately. A node of
-    a cluster is not listened to."""
+    """`status`: `draining` if an operator wants it so, `offline` if nobody heard it
+    lately, else the row's own word."""
 
     server: Server
     status: str
+    carries: int = 0
 
 
 async def get(session: Session, server_id: UUID) -> Watched:
@@ -52,14 +80,52 @@ async def _watched(session: Session, servers: Sequence[Server]) -> list[Watched]
             col(Server.last_heartbeat_at) > func.now() - SILENT_AFTER,
         )
     )
-    fresh = set(heard.all())
+    fresh, carried = set(heard.all()), await carrying(session)
     return [
         Watched(
             server,
-            OFFLINE if server.ssh_host and server.id not in fresh else server.status,
+            _word(server, heard=server.id in fresh),
+            carried.get(server.id, 0),
         )
         for server in servers
     ]
+
+
+def _word(server: Server, *, heard: bool) -> str:
+    if server.draining:
+        return DRAINING
+    # A node that no worker has asked for yet is what its row says.
+    listened_to = server.ssh_host or server.last_heartbeat_at
+    return OFFLINE if listened_to and not heard else server.status
+
+
+async def nodes(session: Session) -> Sequence[Server]:
+    """Those of the cluster, by name."""
+    found = await session.exec(
+        select(Server).where(Server.role == PROXMOX).order_by(col(Server.name))
+    )
+    return found.all()
+
+
+async def node_named(session: Session, name: str) -> Server | None:
+    """A node of the cluster, if it is one of ours."""
+    found = await session.exec(
+        select(Server).where(Server.role == PROXMOX, Server.name == name)
+    )
+    return found.one_or_none()
+
+
+async def carrying(session: Session) -> dict[UUID, int]:
+    """How many CloudPods each node carries, or has promised to take."""
+    found = await (await session.connection()).execute(_CARRYING)
+    return {row.server: row.many for row in found}
+
+
+async def told(session: Session, server_id: UUID, figures: Figures) -> None:
+    """What the cluster says of a node just now."""
+    await (await session.connection()).execute(
+        _TOLD, {"id": server_id, **asdict(figures)}
+    )
 
 
 async def number(session: Session) -> int:

@@ -1,0 +1,109 @@
+"""What the cluster says of its nodes stands in their rows, beside operators' wishes."""
+
+from datetime import timedelta
+
+import pytest
+
+from activities.errors import ProviderDown
+from activities.providers.proxmox import Node
+from models.base import utc_now
+from models.database import Database
+from models.queries import servers
+from models.queries.slices import Window
+from models.servers import PROXMOX, Server
+from workers.fleet import Fleet
+
+GIB = 2**30
+
+
+class Cluster:
+    """Nodes as they say of themselves; raises what it is told to."""
+
+    def __init__(self, *nodes: Node) -> None:
+        self.listed = list(nodes)
+        self.error: ProviderDown | None = None
+
+    async def nodes(self) -> list[Node]:
+        if self.error:
+            raise self.error
+        return self.listed
+
+
+@pytest.fixture
+async def rows(db: Database) -> None:
+    async with db.platform() as session:
+        for name in ("pve1", "pve2", "pve3"):
+            session.add(Server(name=name, role=PROXMOX, memory=61440, cores=4))
+        await session.commit()
+
+
+async def shown(db: Database) -> dict[str, tuple[str, int, int]]:
+    """(status, memory used in MiB, cores) by name."""
+    async with db.platform() as session:
+        found = await servers.find(session, Window())
+    return {
+        one.server.name: (one.status, one.server.memory_used, one.server.cores)
+        for one in found.items
+    }
+
+
+async def test_each_node_shows_what_it_says_of_itself(db: Database, rows: None) -> None:
+    cluster = Cluster(
+        Node("pve1", online=True, cores=16, memory=64 * GIB, memory_used=2 * GIB),
+        Node("pve2", online=True, cores=16, memory=64 * GIB, memory_used=60 * GIB),
+        Node("pve3", online=False),
+    )
+
+    await Fleet(db, cluster).round()
+
+    assert await shown(db) == {
+        "pve1": ("online", 2048, 16),
+        "pve2": ("degraded", 61440, 16),
+        "pve3": ("offline", 0, 4),
+    }
+    cluster.listed = cluster.listed[:1]
+    await Fleet(db, cluster).round()
+    assert (await shown(db))["pve2"][0] == "offline"
+
+
+async def test_what_an_operator_wants_outlives_every_reading(
+    db: Database, rows: None
+) -> None:
+    async with db.platform() as session:
+        (first, *_) = await servers.nodes(session)
+        first.draining = True
+        await session.commit()
+    online = Node("pve1", online=True, cores=16, memory=64 * GIB, memory_used=GIB)
+
+    await Fleet(db, Cluster(online)).round()
+
+    assert (await shown(db))["pve1"][0] == "draining"
+    async with db.platform() as session:
+        row = (await servers.nodes(session))[0]
+    assert (row.status, row.draining) == ("online", True)
+
+
+async def test_a_cluster_that_nobody_can_ask_makes_its_nodes_offline_in_time(
+    db: Database, rows: None
+) -> None:
+    cluster = Cluster(Node("pve1", online=True, cores=16, memory=64 * GIB))
+    fleet = Fleet(db, cluster)
+    await fleet.round()
+    cluster.error = ProviderDown("proxmox", "no route to host")
+
+    with pytest.raises(ProviderDown):
+        await fleet.round()
+
+    assert (await shown(db))["pve1"][0] == "online"
+    async with db.platform() as session:
+        row = (await servers.nodes(session))[0]
+        row.last_heartbeat_at = utc_now() - timedelta(minutes=3)
+        await session.commit()
+    assert (await shown(db))["pve1"][0] == "offline"
+
+
+async def test_without_nodes_the_cluster_is_not_asked(db: Database) -> None:
+    cluster = Cluster()
+    cluster.error = ProviderDown("proxmox", "nobody set its address")
+
+    await Fleet(db, cluster).round()
