@@ -4,7 +4,6 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlmodel import select
 from temporalio import activity
 
 from activities.calls import StepCall
@@ -22,6 +21,7 @@ from models.states import (
     BackupStatus,
     EffectState,
     GuestKind,
+    JobKind,
     Reason,
     SaveKind,
     ServiceStatus,
@@ -308,7 +308,7 @@ class CloudPodActs(OnCluster):
             row = await session.get_one(CloudPodSave, save_id)
             row.status, row.stored_at = BackupStatus.STORED, utc_now()
             row.volid, row.size = volid, size
-            if "removal" not in job.input:
+            if "unasked" not in job.input:
                 finish(job)
             await session.commit()
 
@@ -318,20 +318,18 @@ class CloudPodActs(OnCluster):
 
 
 async def _row(session: Session, job: Job) -> CloudPodSave:
-    found = await session.exec(
-        select(CloudPodSave).where(CloudPodSave.job_id == job.id)
-    )
-    save = found.one_or_none()
+    save = await cloudpods.save_of(session, job.id)
     if save is None:
-        # A removal makes its last backup without anybody asking for it.
+        # A removal or a move makes its backup without anybody asking for it.
+        word = "last" if job.kind == JobKind.CLOUDPOD_DELETE else "moved"
         save = CloudPodSave(
             tenant_id=job.tenant_id,
             cloudpod_id=job.subject_id,
             job_id=job.id,
             kind=SaveKind.BACKUP,
-            name=f"last-{job.id.hex[:8]}",
+            name=f"{word}-{job.id.hex[:8]}",
         )
         session.add(save)
-        job.input = {**job.input, "removal": True}
+        job.input = {**job.input, "unasked": True}
         await session.flush()
     return save

@@ -12,6 +12,7 @@ from models.errors import Invalid
 from models.states import (
     SERVICE_MOVES,
     BackupStatus,
+    Drift,
     GuestKind,
     SaveKind,
     ServiceStatus,
@@ -26,7 +27,7 @@ class CloudPod(TenantRow, table=True):
     """`memory` in MiB, `disk` in GiB.
 
     `status` is what we want and have brought about; `seen` (running, stopped, absent,
-    unknown) is what its node said at `seen_at`.
+    unknown) is what its node said at `seen_at`, and `drift` how that is not as wanted.
     """
 
     __tablename__ = "cloudpods"
@@ -46,6 +47,8 @@ class CloudPod(TenantRow, table=True):
     ssh_keys: list[str] = document(default_factory=list)
     status: ServiceStatus = word(default=ServiceStatus.PENDING, index=True)
     server_id: UUID | None = Field(default=None, foreign_key="servers.id", index=True)
+    # The node that has promised it room while it is on its way there.
+    moving_to: UUID | None = Field(default=None, foreign_key="servers.id", index=True)
     vmid: int | None = Field(default=None, unique=True)
     ipv4: str | None = None
     ipv6: str | None = None
@@ -54,6 +57,7 @@ class CloudPod(TenantRow, table=True):
     held_until: datetime | None = moment(default=None)
     seen: str = "absent"
     seen_at: datetime | None = moment(default=None)
+    drift: Drift | None = word(default=None)
     live_at: datetime | None = moment(default=None)
 
     @property
@@ -92,7 +96,7 @@ class CloudPod(TenantRow, table=True):
     def gone(self) -> None:
         """Destroyed and read back as absent; its VMID may be another's one day."""
         self._move(ServiceStatus.TERMINATED)
-        self.vmid = self.ipv4 = self.ipv6 = None
+        self.vmid = self.ipv4 = self.ipv6 = self.drift = None
 
     def fail(self) -> None:
         self._move(ServiceStatus.FAILED)

@@ -25,6 +25,9 @@ class JobKind(StrEnum):
     CLOUDPOD_RESTORE = "cloudpod_restore"
     CLOUDPOD_REBUILD = "cloudpod_rebuild"
     CLOUDPOD_DELETE = "cloudpod_delete"
+    CLOUDPOD_MOVE = "cloudpod_move"
+    CLOUDPOD_REPAIR = "cloudpod_repair"
+    NODE_DRAIN = "node_drain"
 
 
 class JobStatus(StrEnum):
@@ -122,6 +125,16 @@ class GuestKind(StrEnum):
     LXC = "lxc"
 
 
+class Drift(StrEnum):
+    """How a CloudPod's guest is not as we brought it about."""
+
+    GONE = "gone"
+    STOPPED = "stopped"  # though it is active
+    RUNNING = "running"  # though it is suspended
+    FOREIGN = "foreign"  # somebody else's guest has its VMID
+    ELSEWHERE = "elsewhere"  # on another node than we put it
+
+
 class SuspensionReason(StrEnum):
     """Why a service is suspended: whoever has that reason lifts it, nobody else."""
 
@@ -210,6 +223,8 @@ CLOUDPOD_ACTS = (
     JobKind.CLOUDPOD_RESTORE,
     JobKind.CLOUDPOD_REBUILD,
     JobKind.CLOUDPOD_DELETE,
+    JobKind.CLOUDPOD_MOVE,
+    JobKind.CLOUDPOD_REPAIR,
 )
 
 OPEN_JOBS = (

@@ -90,7 +90,7 @@ def clients_of(
         probe=WebProbe(),
         archives=_backup_store(settings, gates),
         mailer=_mailer(settings, gates),
-        cluster=_cluster(settings, gates),
+        cluster=cluster_of(settings, gates),
         schedules=BackupSchedules(temporal),
     )
 
@@ -108,7 +108,8 @@ def _backup_store(settings: WorkerSettings, gates: AccountGates) -> BackupStore:
     )
 
 
-def _cluster(settings: WorkerSettings, gates: AccountGates) -> Proxmox:
+def cluster_of(settings: WorkerSettings, gates: AccountGates) -> Proxmox:
+    """One that is not configured refuses every call."""
     return Proxmox(
         settings.proxmox_url or "",
         settings.proxmox_token_id,

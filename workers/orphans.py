@@ -30,6 +30,7 @@ class Listings:
 
     site_users: Callable[[Server], Awaitable[list[str]]]
     records: Callable[[], Awaitable[Mapping[str, str]]]
+    guests: Callable[[], Awaitable[Mapping[str, str]]]
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ class Orphans:
         }
         for reference, name in (await self._listings.records()).items():
             there[reference] = f"the DNS record {name}"
+        there |= await self._listings.guests()
         return there
 
 

@@ -145,6 +145,8 @@ def loops_of(
         Loop("payments", settings.payments_seconds, watch.payments),
         Loop("reconcile", settings.reconcile_seconds / 4, reconciler.round),
         Loop("rechecks", 5.0, wired.rechecks.round),
+        Loop("fleet", 10.0, wired.fleet.round),
+        Loop("drift", settings.drift_seconds, wired.drift.round),
         Loop("orphans", settings.orphans_seconds / 4, wired.orphans.round),
         Loop("books", 86400.0, books.round),
         Loop("anchor", 86400.0, anchor.round),

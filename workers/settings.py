@@ -163,6 +163,10 @@ class WorkerSettings(VaultSettings, MetricsSettings):
         default=3600, gt=0, description="how often providers are asked for orphans"
     )
 
+    drift_seconds: float = Field(
+        default=60, gt=0, description="how often CloudPods are held against their nodes"
+    )
+
     audit_anchor_file: Path | None = Field(
         default=None,
         description="where the audit log's heads are signed to once a day: a file on"

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -10,11 +11,14 @@ from temporalio.client import Client
 
 from activities.backups import BackupActivities
 from activities.cloudpod_acts import CloudPodActs
+from activities.cloudpod_moves import CloudPodMoves
 from activities.cloudpod_names import CloudPodNames
+from activities.cloudpod_repairs import CloudPodRepairs
 from activities.cloudpods import CloudPodActivities, destroy, find_ours
 from activities.dns import DnsActivities
 from activities.effects import EffectLedger
 from activities.jobs import JobActivities
+from activities.nodes import NodeActivities
 from activities.orders import OrderActivities
 from activities.providers.cloudpanel import CloudPanel
 from activities.providers.stripe import StripeAccount
@@ -30,6 +34,8 @@ from models.websites import site_user
 from workers.alarms import Alarms, pollers
 from workers.clients import Clients, clients_of
 from workers.desk import Desk, Manners
+from workers.drift import DriftWatch, marked
+from workers.fleet import Fleet
 from workers.gates import AccountGates
 from workers.mails import Mails, PostOffice
 from workers.orphans import Listings, Orphans
@@ -56,6 +62,8 @@ class Wired:
     stripe_watch: StripeWatch
     rechecks: Rechecks
     orphans: Orphans
+    fleet: Fleet
+    drift: DriftWatch
     stripe: StripeAccount
     schedules: BackupSchedules
     closing: list[Callable[[], Any]]
@@ -99,6 +107,12 @@ def wire(
     pod_names = CloudPodNames(
         store, effects, names, platform_domain=settings.platform_domain
     )
+    pod_moves = CloudPodMoves(
+        store, effects, outside.cluster, backups=settings.proxmox_backup_storage
+    )
+    pod_repairs = CloudPodRepairs(
+        store, effects, outside.cluster, backups=settings.proxmox_backup_storage
+    )
     jobs = JobActivities(db)
     relay = Relay(db, _senders(settings, db, outside.mailer))
     watch = StripeWatch(
@@ -112,7 +126,18 @@ def wire(
         db=db,
         gates=gates,
         activities=_defined(
-            orders, refunds, websites, dns, backups, pods, pod_acts, pod_names, jobs
+            orders,
+            refunds,
+            websites,
+            dns,
+            backups,
+            pods,
+            pod_acts,
+            pod_names,
+            pod_moves,
+            pod_repairs,
+            NodeActivities(store),
+            jobs,
         ),
         relay=relay,
         desk=Desk(db, _manners(settings)),
@@ -121,9 +146,15 @@ def wire(
         rechecks=Rechecks(db, _checks(db, outside)),
         orphans=Orphans(
             db,
-            Listings(lambda server: panels.of(server).site_users(), names.ours),
+            Listings(
+                lambda server: panels.of(server).site_users(),
+                names.ours,
+                partial(marked, db, outside.cluster),
+            ),
             every=settings.orphans_seconds,
         ),
+        fleet=Fleet(db, outside.cluster),
+        drift=DriftWatch(db, outside.cluster),
         stripe=stripe,
         schedules=schedules,
         closing=[*outside.closing, relay.aclose],

@@ -26,6 +26,9 @@ NAMES: Final[dict[JobKind, str]] = {
     JobKind.CLOUDPOD_RESTORE: "RestoreCloudPod",
     JobKind.CLOUDPOD_REBUILD: "RebuildCloudPod",
     JobKind.CLOUDPOD_DELETE: "DeleteCloudPod",
+    JobKind.CLOUDPOD_MOVE: "MoveCloudPod",
+    JobKind.CLOUDPOD_REPAIR: "RepairCloudPod",
+    JobKind.NODE_DRAIN: "DrainNode",
 }
 
 LIFE: Final = "CloudPodLife"

@@ -17,7 +17,10 @@ from workflows.cloudpod_acts import (
     SuspendCloudPod,
 )
 from workflows.cloudpod_life import CloudPodLife
+from workflows.cloudpod_moves import MoveCloudPod
+from workflows.cloudpod_repairs import RepairCloudPod
 from workflows.cloudpods import ProvisionCloudPod
+from workflows.nodes import DrainNode
 from workflows.orders import FulfilOrder
 from workflows.websites import (
     DeleteWebsite,
@@ -49,4 +52,7 @@ WORKFLOWS: Final[tuple[type, ...]] = (
     RestoreCloudPod,
     RebuildCloudPod,
     DeleteCloudPod,
+    MoveCloudPod,
+    RepairCloudPod,
+    DrainNode,
 )

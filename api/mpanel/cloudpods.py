@@ -27,7 +27,7 @@ from models.cloudpods import CloudPod
 from models.jobs import Job
 from models.queries import cloudpods, jobs
 from models.queries.slices import Slice
-from models.states import GuestKind, JobKind, ServiceStatus, SuspensionReason
+from models.states import Drift, GuestKind, JobKind, ServiceStatus, SuspensionReason
 
 router = APIRouter(prefix="/cloudpods", tags=["cloudpods"], route_class=Repeatable)
 
@@ -52,7 +52,8 @@ WORDS: Final[Mapping[ServiceStatus, Word]] = {
 
 
 class CloudPodOut(CamelModel):
-    """`status` is what was brought about; `seen` is what the node said at `seenAt`.
+    """`status` is what was brought about; `seen` is what the node said at `seenAt`, and
+    `drift` how that is not as wanted.
 
     `memoryMb` in MiB, `diskGb` in GiB. `ipv4` is empty until it has an address.
     """
@@ -76,6 +77,7 @@ class CloudPodOut(CamelModel):
     held_until: Timestamp | None
     seen: str
     seen_at: Timestamp | None
+    drift: Drift | None
     live_at: Timestamp | None
     created_at: Timestamp
 
@@ -102,6 +104,7 @@ class CloudPodOut(CamelModel):
             held_until=pod.held_until,
             seen=pod.seen,
             seen_at=pod.seen_at,
+            drift=Drift(pod.drift) if pod.drift else None,
             live_at=pod.live_at,
             created_at=pod.created_at,
         )

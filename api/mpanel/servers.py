@@ -4,17 +4,31 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
-from api.deps import Admin, PlatformRows
-from api.schemas import ABOUT_ONE, SIGNED_IN, CamelModel, Id, Page, Paged, Timestamp
+from api.deps import Admin, Platform, PlatformRows, Rows, Temporal
+from api.idempotency import Repeatable
+from api.schemas import (
+    ABOUT_ONE,
+    ACTS,
+    SIGNED_IN,
+    CamelModel,
+    Id,
+    Page,
+    Paged,
+    Timestamp,
+)
 from api.services import servers as service
 from models.queries.servers import Watched
 
-router = APIRouter(prefix="/servers", tags=["servers"])
+router = APIRouter(prefix="/servers", tags=["servers"], route_class=Repeatable)
 
 
 class ServerOut(CamelModel):
-    """`status` is `offline` if nobody heard it for two minutes; `ip` is where its
-    sites answer."""
+    """`status` is `draining` if nothing new is placed there, `offline` if nobody heard
+    it for two minutes, else `online` or `degraded` (its memory is nearly used up).
+
+    `ip` is where its sites answer. `memoryMb` (MiB) and `cores` are what a node of the
+    cluster may promise to CloudPods; `cloudPods` are on it, or on their way there.
+    """
 
     id: UUID
     name: str
@@ -22,6 +36,10 @@ class ServerOut(CamelModel):
     ip: str
     status: str
     capacity: int
+    memory_mb: int
+    memory_used_mb: int
+    cores: int
+    cloud_pods: int
     last_heartbeat_at: Timestamp | None
 
     @classmethod
@@ -35,8 +53,19 @@ class ServerOut(CamelModel):
             ip=server.public_ip,
             status=watched.status,
             capacity=server.capacity,
+            memory_mb=server.memory,
+            memory_used_mb=server.memory_used,
+            cores=server.cores,
+            cloud_pods=watched.carries,
             last_heartbeat_at=server.last_heartbeat_at,
         )
+
+
+class DrainOut(CamelModel):
+    """The job ends when the node is empty."""
+
+    server: ServerOut
+    job_id: UUID
 
 
 @router.get("", responses=SIGNED_IN)
@@ -54,3 +83,18 @@ async def list_servers(
 async def get_server(server_id: Id, actor: Admin, rows: PlatformRows) -> ServerOut:
     """One machine; for the platform's own administrators."""
     return ServerOut.of(await service.get(rows, actor, server_id))
+
+
+@router.post("/{id}/drain", responses=ACTS)
+async def drain_server(
+    server_id: Id, actor: Platform, rows: Rows, temporal: Temporal
+) -> DrainOut:
+    """Place nothing on this node any more, and move what it carries to others."""
+    watched, job = await service.drain(rows, temporal, actor, server_id)
+    return DrainOut(server=ServerOut.of(watched), job_id=job.id)
+
+
+@router.post("/{id}/undrain", responses=ACTS)
+async def undrain_server(server_id: Id, actor: Platform, rows: Rows) -> ServerOut:
+    """Let this node take CloudPods again; a drain that is under way is aborted."""
+    return ServerOut.of(await service.undrain(rows, actor, server_id))

@@ -31,10 +31,12 @@ Asked = tuple[CloudPod, Job]
 
 _SUSPEND, _RESUME = JobKind.CLOUDPOD_SUSPEND, JobKind.CLOUDPOD_RESUME
 _LIVE: Final = frozenset({ServiceStatus.ACTIVE})
+_STANDING: Final = frozenset({ServiceStatus.ACTIVE, ServiceStatus.SUSPENDED})
 _POSSIBLE_IN: Final[Mapping[JobKind, frozenset[ServiceStatus]]] = {
     **dict.fromkeys(CLOUDPOD_ACTS, _LIVE),
     JobKind.CLOUDPOD_RESUME: frozenset({ServiceStatus.SUSPENDED}),
-    JobKind.CLOUDPOD_BACKUP: frozenset({ServiceStatus.ACTIVE, ServiceStatus.SUSPENDED}),
+    JobKind.CLOUDPOD_BACKUP: _STANDING,
+    JobKind.CLOUDPOD_REPAIR: _STANDING,
     # A removal may come at any time, and again if an earlier one was given up.
     JobKind.CLOUDPOD_DELETE: frozenset(ServiceStatus) - {ServiceStatus.TERMINATED},
 }
@@ -140,6 +142,19 @@ async def rebuild(
 ) -> Asked:
     """The job that makes it anew from its template. Raises as `delete`."""
     return await _ask(session, temporal, actor, cloudpod_id, JobKind.CLOUDPOD_REBUILD)
+
+
+async def repair(
+    session: Session, temporal: Client, actor: Actor, cloudpod_id: UUID
+) -> Asked:
+    """The job that brings its guest back to what the CloudPod is. Raises as `delete`,
+    and `WrongState` if its guest is as it should be, as far as is known."""
+    pod = await cloudpods.get(session, cloudpod_id)
+    if pod.drift is None and pod.status in _POSSIBLE_IN[JobKind.CLOUDPOD_REPAIR]:
+        raise WrongState(
+            f"its guest is as it should be: {pod.seen}", status=str(pod.status)
+        )
+    return await _ask(session, temporal, actor, cloudpod_id, JobKind.CLOUDPOD_REPAIR)
 
 
 async def rename(

@@ -2,12 +2,20 @@
 
 from uuid import UUID
 
+from temporalio.client import Client
+
 from api.auth.actor import Actor
+from api.services import decisions
+from api.services.starting import announce, start_soon
 from models.database import Session
-from models.errors import Denied
-from models.queries import servers
+from models.errors import Conflict, Denied
+from models.jobs import Job
+from models.queries import audit, jobs, servers
 from models.queries.servers import Watched
 from models.queries.slices import Slice, Window
+from models.servers import PROXMOX
+from models.states import JobKind, JobStatus
+from models.tenants import MIGRAHOSTING
 
 
 async def find(platform: Session, actor: Actor, window: Window) -> Slice[Watched]:
@@ -20,6 +28,61 @@ async def get(platform: Session, actor: Actor, server_id: UUID) -> Watched:
     """One of them. Raises `Denied`, `NotFound`."""
     _check(actor)
     return await servers.get(platform, server_id)
+
+
+async def drain(
+    session: Session, temporal: Client, actor: Actor, server_id: UUID
+) -> tuple[Watched, Job]:
+    """Nothing new is placed on the node from now on; the job moves away what is there.
+
+    Raises `NotFound`, `Conflict` (no node of the cluster) or `Busy`.
+    """
+    node = (await servers.get(session, server_id)).server
+    if node.role != PROXMOX:
+        raise Conflict("only a node of the cluster can be drained", role=node.role)
+    job = Job(
+        tenant_id=MIGRAHOSTING,
+        kind=JobKind.NODE_DRAIN,
+        subject_id=node.id,
+        requested_by=actor.id,
+    )
+    await jobs.add_exclusive(session, job)
+    node.draining = True
+    await _record(session, actor, "node.drained", node.id, job)
+    await announce(session)
+    await session.commit()
+    start_soon(temporal, job)
+    return await servers.get(session, server_id), job
+
+
+async def undrain(session: Session, actor: Actor, server_id: UUID) -> Watched:
+    """The node takes CloudPods again; a drain that is under way is aborted, and the
+    moves that it has asked for go on. Raises `NotFound`, `StepUpRequired`."""
+    node = (await servers.get(session, server_id)).server
+    for job in await jobs.open_of(session, node.id):
+        if job.status != JobStatus.UNDOING:
+            why = "the node takes CloudPods again"
+            scope = decisions.Scope.ITEM
+            await decisions.abort(session, actor, job.id, scope=scope, why=why)
+    node = (await servers.get(session, server_id)).server
+    node.draining = False
+    await _record(session, actor, "node.undrained", node.id)
+    await session.commit()
+    return await servers.get(session, server_id)
+
+
+async def _record(
+    session: Session, actor: Actor, action: str, server_id: UUID, job: Job | None = None
+) -> None:
+    await audit.record(
+        session,
+        tenant_id=MIGRAHOSTING,
+        by=actor.by,
+        action=action,
+        entity="server",
+        entity_id=server_id,
+        details={"jobId": str(job.id)} if job else None,
+    )
 
 
 def _check(actor: Actor) -> None:

@@ -1,18 +1,20 @@
 """Everything that is asked of CloudPods and of the nodes that carry them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Any
 from uuid import UUID
 
-from sqlmodel import col, func, select
+from sqlmodel import col, func, or_, select
 
 from models.cloudpods import CloudPod, CloudPodSave, pod_host
 from models.database import Session
 from models.errors import NoCapacity
 from models.products import Product
+from models.queries.servers import DEGRADED, ONLINE
 from models.queries.services import LIVING
 from models.queries.slices import Slice, Window, by_id, page
 from models.servers import PROXMOX, Server
-from models.states import GuestKind, SaveKind, ServiceStatus
+from models.states import BackupStatus, GuestKind, SaveKind, ServiceStatus
 from models.subscriptions import Subscription
 
 
@@ -78,17 +80,13 @@ def drawn(
 async def with_room(session: Session, pod: CloudPod) -> Server | None:
     """The CloudPod's own node, locked, if it can promise what is wanted now."""
     found = await session.exec(
-        select(Server).where(Server.id == pod.server_id).with_for_update()
+        select(Server, _promised(pod))
+        .where(Server.id == pod.server_id)
+        .with_for_update(of=Server)
     )
-    node = found.one()
-    used = await session.exec(
-        select(func.coalesce(func.sum(CloudPod.memory), 0)).where(
-            CloudPod.server_id == node.id,
-            CloudPod.id != pod.id,
-            col(CloudPod.status).in_(LIVING),
-        )
-    )
-    return node if int(used.one()) + pod.memory <= node.memory else None
+    node, used = found.one()
+    fits = used + pod.memory <= node.memory
+    return node if fits and _takes(node) else None
 
 
 async def saves(
@@ -103,29 +101,86 @@ async def saves(
     return found.all()
 
 
+async def newest_backup(
+    session: Session, cloudpod_id: UUID, volids: Collection[str]
+) -> CloudPodSave | None:
+    """Of those that a storage lists, the last one that is this CloudPod's own."""
+    found = await session.exec(
+        select(CloudPodSave)
+        .where(
+            CloudPodSave.cloudpod_id == cloudpod_id,
+            CloudPodSave.status == BackupStatus.STORED,
+            col(CloudPodSave.volid).in_(volids),
+        )
+        .order_by(col(CloudPodSave.stored_at).desc())
+        .limit(1)
+    )
+    return found.first()
+
+
+async def save_of(session: Session, job_id: UUID) -> CloudPodSave | None:
+    """The snapshot or backup that a job makes, or has made."""
+    found = await session.exec(
+        select(CloudPodSave).where(CloudPodSave.job_id == job_id)
+    )
+    return found.one_or_none()
+
+
+async def on_node(session: Session, server_id: UUID) -> list[CloudPod]:
+    """What is in use there, or on its way there; oldest first."""
+    found = await session.exec(
+        select(CloudPod)
+        .where(
+            or_(CloudPod.server_id == server_id, CloudPod.moving_to == server_id),
+            col(CloudPod.status).in_(LIVING),
+        )
+        .order_by(col(CloudPod.created_at), col(CloudPod.id))
+    )
+    return list(found.all())
+
+
 async def roomiest(session: Session, pod: CloudPod) -> Server:
-    """The online node with most memory to promise, locked so that two do not share it.
+    """The node with most memory to promise, locked so that two do not share it; one
+    whose memory is nearly used up comes last. Never the one that it is on.
 
     Wants the platform's session. Raises `NoCapacity`.
     """
-    promised = (
+    promised = _promised(pod)
+    found = await session.exec(
+        select(Server, promised)
+        .where(Server.role == PROXMOX)
+        .order_by(
+            col(Server.status) == DEGRADED,
+            (col(Server.memory) - promised).desc(),
+            col(Server.name),
+        )
+        .with_for_update(of=Server)
+    )
+    for server, used in found.all():
+        if (
+            _takes(server)
+            and server.id != pod.server_id
+            and used + pod.memory <= server.memory
+        ):
+            return server
+    raise NoCapacity(
+        f"no online node has {pod.memory} MiB of memory left; add one, then retry"
+    )
+
+
+def _promised(pod: CloudPod) -> Any:
+    """What a node has promised to other CloudPods: those on it, or on their way."""
+    return (
         select(func.coalesce(func.sum(CloudPod.memory), 0))
         .where(
-            CloudPod.server_id == Server.id,
+            or_(CloudPod.server_id == Server.id, CloudPod.moving_to == Server.id),
             CloudPod.id != pod.id,
             col(CloudPod.status).in_(LIVING),
         )
         .scalar_subquery()
     )
-    found = await session.exec(
-        select(Server, promised)
-        .where(Server.role == PROXMOX, Server.status == "online")
-        .order_by((col(Server.memory) - promised).desc(), col(Server.name))
-        .with_for_update(of=Server)
-    )
-    for server, used in found.all():
-        if used + pod.memory <= server.memory:
-            return server
-    raise NoCapacity(
-        f"no online node has {pod.memory} MiB of memory left; add one, then retry"
-    )
+
+
+def _takes(node: Server) -> bool:
+    """Whether anything more may be placed there."""
+    return node.status in (ONLINE, DEGRADED) and not node.draining

@@ -148,3 +148,30 @@ async def test_another_tenant_sees_none(
     assert (await stranger.get("/api/cloudpods")).json()["total"] == 0
     assert (await stranger.get(f"/api/cloudpods/{pod.id}")).status_code == 404
     assert (await stranger.delete(f"/api/cloudpods/{pod.id}")).status_code == 404
+
+
+async def test_what_is_not_as_wanted_is_listed_and_repaired_by_a_job(
+    db: Database, log_in: LogIn, bought: Bought
+) -> None:
+    _, plan, owned = bought
+    pod = rows.cloudpod(owned, plan, vmid=10_000, seen="absent", drift="gone")
+    steady = rows.cloudpod(owned, plan, vmid=10_001, seen="running")
+    await rows.add(db, rows.other_tenant(), pod, steady)
+    operator = await log_in(Role.OPERATOR)
+
+    listed = (await operator.get("/api/cloudpods/drift")).json()
+
+    assert [(one["id"], one["drift"]) for one in listed["items"]] == [
+        (str(pod.id), "gone")
+    ]
+    asked = await operator.post(f"/api/cloudpods/{pod.id}/repair")
+    assert asked.json()["job"]["type"] == "cloudpod_repair"
+    refused = await operator.post(f"/api/cloudpods/{steady.id}/repair")
+    assert refused.status_code == 409
+    assert "as it should be" in refused.json()["error"]["message"]
+    viewer = await log_in(Role.VIEWER)
+    assert (await viewer.get("/api/cloudpods/drift")).status_code == 403
+    stranger = await log_in(Role.OPERATOR, tenant_id=rows.OTHER)
+    assert (await stranger.get("/api/cloudpods/drift")).json()["items"] == []
+    unseen = await stranger.post(f"/api/cloudpods/{pod.id}/repair")
+    assert unseen.status_code == 404

@@ -108,6 +108,8 @@ RIGHTS: Final[Mapping[str, str]] = {
     "cloudpods.restart_cloudpod": "operator",
     "cloudpods.rebuild_cloudpod": "operator",
     "cloudpods.resize_cloudpod": "operator",
+    "cloudpod_drift.list_drift": "operator",
+    "cloudpod_drift.repair_cloudpod": "operator",
     "cloudpod_saves.take_snapshot": "operator",
     "cloudpod_saves.roll_back": "operator",
     "cloudpod_saves.back_up": "operator",
@@ -131,6 +133,8 @@ RIGHTS: Final[Mapping[str, str]] = {
     "tenants.create_tenant": "super_admin",
     "servers.list_servers": "admin",
     "servers.get_server": "admin",
+    "servers.drain_server": "super_admin",
+    "servers.undrain_server": "super_admin",
     "alert_rules.list_rules": "super_admin",
     "alert_rules.change_rule": "super_admin",
     "payments.list_unclaimed": "super_admin",
@@ -160,7 +164,14 @@ BODIES: Final[Mapping[str, Mapping[str, Any]]] = {
 # They undo what is under way: a key needs the scope `abort` for it as well.
 ABORTS: Final = frozenset({"decisions.abort", "cloudpods.delete_cloudpod"})
 # The platform's own, whichever tenant asks.
-PLATFORMS: Final = frozenset({"servers.get_server", "alert_rules.change_rule"})
+PLATFORMS: Final = frozenset(
+    {
+        "servers.get_server",
+        "servers.drain_server",
+        "servers.undrain_server",
+        "alert_rules.change_rule",
+    }
+)
 STREAMS: Final = frozenset({"job_events.watch_job", "job_events.watch_inbox"})
 
 

@@ -82,3 +82,49 @@ async def test_another_companys_administrator_sees_none(
     stranger = await log_in(Role.ADMIN, tenant_id=rows.OTHER)
     for path in ("/api/servers", f"/api/servers/{fleet[0].id}"):
         assert (await stranger.get(path)).status_code == 403
+
+
+@pytest.fixture
+async def node(db: Database) -> Server:
+    made = Server(name="pve1", role="proxmox", memory=61440, memory_used=2048, cores=16)
+    await rows.add(db, made)
+    return made
+
+
+async def test_a_node_is_drained_at_once_and_by_one_job(
+    db: Database, node: Server, log_in: LogIn
+) -> None:
+    boss = await log_in(Role.SUPER_ADMIN)
+
+    made = await boss.post(f"/api/servers/{node.id}/drain")
+
+    assert made.status_code == 200, made.text
+    assert made.json()["server"]["status"] == "draining"
+    job = (await boss.get(f"/api/jobs/{made.json()['jobId']}")).json()
+    assert (job["type"], job["status"]) == ("node_drain", "pending")
+    again = await boss.post(f"/api/servers/{node.id}/drain")
+    assert again.status_code == 409
+    assert again.json()["error"]["details"]["jobId"] == made.json()["jobId"]
+
+    undrained = await boss.post(f"/api/servers/{node.id}/undrain")
+
+    assert undrained.status_code == 200, undrained.text
+    assert undrained.json()["status"] == "online"
+    job = (await boss.get(f"/api/jobs/{made.json()['jobId']}")).json()
+    assert job["status"] == "cancelled"
+    seen = await boss.get("/api/audit", params={"entity": "server"})
+    actions = {one["action"] for one in seen.json()["items"]}
+    assert {"node.drained", "node.undrained"} <= actions
+
+
+async def test_only_a_node_of_the_cluster_is_drained_and_only_by_a_super_admin(
+    fleet: list[Server], node: Server, log_in: LogIn
+) -> None:
+    boss = await log_in(Role.SUPER_ADMIN)
+    refused = await boss.post(f"/api/servers/{fleet[0].id}/drain")
+    assert refused.status_code == 409
+    assert (await boss.post(f"/api/servers/{uuid4()}/drain")).status_code == 404
+    admin = await log_in(Role.ADMIN)
+    for act in ("drain", "undrain"):
+        answer = await admin.post(f"/api/servers/{node.id}/{act}")
+        assert answer.status_code == 403

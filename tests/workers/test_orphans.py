@@ -21,12 +21,16 @@ class Providers:
     def __init__(self) -> None:
         self.users: list[str] = []
         self.names: dict[str, str] = {}
+        self.marked: dict[str, str] = {}
 
     async def site_users(self, server: Server) -> list[str]:
         return self.users
 
     async def records(self) -> dict[str, str]:
         return self.names
+
+    async def guests(self) -> dict[str, str]:
+        return self.marked
 
 
 @pytest.fixture
@@ -50,7 +54,8 @@ async def orphans(db: Database, there: Providers) -> Orphans:
             )
         )
         await session.commit()
-    return Orphans(db, Listings(there.site_users, there.records), every=3600)
+    listings = Listings(there.site_users, there.records, there.guests)
+    return Orphans(db, listings, every=3600)
 
 
 async def effect(
@@ -124,3 +129,18 @@ async def test_an_effect_long_removed_explains_nothing(
     await orphans.look()
 
     assert len(await told(db)) == 1
+
+
+async def test_a_guest_with_our_mark_and_no_effect_is_an_orphan(
+    db: Database, there: Providers, orphans: Orphans
+) -> None:
+    ours = await effect(db, "guest")
+    there.marked = {
+        ours.reference: "the guest 10000 (shop) on pve1",
+        str(uuid4()): "the guest 10001 (lost) on pve2",
+    }
+
+    await orphans.look()
+
+    (one,) = await told(db)
+    assert "10001 (lost) on pve2" in one

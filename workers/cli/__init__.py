@@ -14,6 +14,7 @@ from workers.cli import (
     keys,
     login,
     machines,
+    nodes,
     processes,
     settings,
     users,
@@ -64,6 +65,7 @@ app.command("settings")(settings.settings)
 app.command("login")(login.login)
 app.command("logout")(login.logout)
 app.add_typer(inbox.app, name="inbox")
+app.add_typer(nodes.app, name="node")
 app.add_typer(audit.app, name="audit")
 app.add_typer(keys.app, name="key")
 app.add_typer(users.app, name="user")

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from datetime import timedelta
+from functools import partial
 from typing import TypeVar
 
 from rich.console import Console
@@ -20,8 +21,9 @@ from models.base import utc_now
 from models.database import Database
 from models.money import to_decimal
 from models.servers import Server
-from workers.clients import CloudPanels
+from workers.clients import CloudPanels, cluster_of
 from workers.dev.errors import StackError
+from workers.drift import marked
 from workers.gates import AccountGates
 from workers.money import Books, books
 from workers.orphans import Listings, Orphan, Orphans
@@ -97,12 +99,14 @@ async def _orphans(settings: WorkerSettings, db: Database) -> list[Orphan]:
         gate=OpenGate(),
     )
     panels = CloudPanels(settings, AccountGates(db))
+    cluster = cluster_of(settings, AccountGates(db))
 
     async def site_users(server: Server) -> list[str]:
         return await panels.of(server).site_users()
 
-    async with aclosing(names), aclosing(panels):
-        found = Orphans(db, Listings(site_users, names.ours), every=0)
+    async with aclosing(names), aclosing(panels), aclosing(cluster):
+        listings = Listings(site_users, names.ours, partial(marked, db, cluster))
+        found = Orphans(db, listings, every=0)
         return await found.found()
 
 

@@ -80,8 +80,8 @@ def _node(name: str, node: Node | None) -> Line:
         return failure(
             name,
             "is not online",
-            "Bring it back, or set its row's status to `maintenance`: nothing is"
-            " placed there then.",
+            f"Bring it back, or `mpanel node drain {name}`: nothing is placed there"
+            " then.",
         )
     if node.memory and node.memory_used > _FULL * node.memory:
         return warning(

@@ -1,0 +1,191 @@
+"""What a node says is held against what we brought about, and differences are told."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from sqlmodel import select
+
+from activities.providers.proxmox import Guest, Place
+from models.alerts import Alert
+from models.base import utc_now
+from models.cloudpods import CloudPod
+from models.database import Database
+from models.jobs import Job
+from models.servers import PROXMOX, Server
+from models.states import AlertStatus, Drift, JobKind, JobStatus, ServiceStatus
+from models.tenants import MIGRAHOSTING
+from tests.api import rows
+from workers.drift import DriftWatch, marked
+
+ACTIVE, SUSPENDED = ServiceStatus.ACTIVE, ServiceStatus.SUSPENDED
+
+
+class Cluster:
+    """Guests as they are listed, and whose mark each carries."""
+
+    def __init__(self) -> None:
+        self.listed: list[Guest] = []
+        self.marks: dict[int, str] = {}
+        self.asked: list[int] = []
+
+    async def guests(self) -> list[Guest]:
+        return self.listed
+
+    async def config(self, place: Place) -> dict[str, Any]:
+        self.asked.append(place.vmid)
+        return {"description": self.marks.get(place.vmid, "")}
+
+
+def guest(pod: CloudPod, **changed: Any) -> Guest:
+    """As it should be."""
+    place = Place("pve1", "qemu", pod.vmid or 0)
+    whole = Guest(place, pod.name, "running", False, ("mpanel",), None, 1, 1, 1)
+    return replace(whole, **changed)
+
+
+@pytest.fixture
+async def pod(db: Database) -> CloudPod:
+    buyer, plan = rows.customer(), rows.cloudpod_product()
+    owned = rows.subscription(buyer, plan)
+    node = Server(name="pve1", role=PROXMOX)
+    made = rows.cloudpod(owned, plan, vmid=10_000, server_id=node.id)
+    await rows.add(db, buyer, plan, owned, node, made)
+    return made
+
+
+async def now(db: Database, pod: CloudPod) -> tuple[str, str | None, list[str]]:
+    """(seen, drift, the messages of open alerts)."""
+    async with db.platform() as session:
+        row = await session.get_one(CloudPod, pod.id)
+        found = await session.exec(
+            select(Alert.message).where(
+                Alert.subject_id == pod.id, Alert.status == AlertStatus.OPEN
+            )
+        )
+        return row.seen, row.drift, list(found.all())
+
+
+async def put(db: Database, pod: CloudPod, status: ServiceStatus) -> None:
+    async with db.platform() as session:
+        (await session.get_one(CloudPod, pod.id)).status = status
+        await session.commit()
+
+
+@pytest.mark.parametrize(
+    ("status", "changed", "found", "words"),
+    [
+        (ACTIVE, {"status": "stopped"}, Drift.STOPPED, "stands still"),
+        (SUSPENDED, {"status": "running"}, Drift.RUNNING, "runs"),
+        (ACTIVE, {"tags": ()}, Drift.FOREIGN, "another guest"),
+        (
+            ACTIVE,
+            {"place": Place("pve2", "qemu", 10_000)},
+            Drift.ELSEWHERE,
+            "another node",
+        ),
+        (ACTIVE, None, Drift.GONE, "is gone"),
+    ],
+)
+async def test_each_difference_is_told_once_and_ends_by_itself(
+    db: Database,
+    pod: CloudPod,
+    status: ServiceStatus,
+    changed: dict[str, Any] | None,
+    found: Drift,
+    words: str,
+) -> None:
+    cluster = Cluster()
+    watch = DriftWatch(db, cluster)
+    await put(db, pod, status)
+    cluster.listed = [] if changed is None else [guest(pod, **changed)]
+
+    await watch.round()
+    await watch.round()
+
+    _, drift, told = await now(db, pod)
+    assert drift == found
+    (message,) = told
+    assert words in message
+
+    wanted = "running" if status == ACTIVE else "stopped"
+    cluster.listed = [guest(pod, status=wanted)]
+    await watch.round()
+    assert await now(db, pod) == (wanted, None, [])
+
+
+async def test_our_guest_without_its_tag_is_known_by_its_mark(
+    db: Database, pod: CloudPod
+) -> None:
+    cluster = Cluster()
+    cluster.listed = [guest(pod, tags=())]
+    cluster.marks = {10_000: pod.reference}
+
+    await DriftWatch(db, cluster).round()
+
+    assert await now(db, pod) == ("running", None, [])
+
+
+async def test_of_a_node_that_is_away_nothing_is_said(
+    db: Database, pod: CloudPod
+) -> None:
+    cluster = Cluster()
+    cluster.listed = [guest(pod, status="unknown")]
+
+    await DriftWatch(db, cluster).round()
+
+    assert await now(db, pod) == ("unknown", None, [])
+
+
+async def test_what_a_job_changes_is_no_drift(db: Database, pod: CloudPod) -> None:
+    job = Job(
+        tenant_id=MIGRAHOSTING,
+        kind=JobKind.CLOUDPOD_REBUILD,
+        subject_id=pod.id,
+        status=JobStatus.RUNNING,
+        exclusive=False,
+    )
+    await rows.add(db, job)
+    watch = DriftWatch(db, Cluster())
+
+    await watch.round()
+
+    assert (await now(db, pod))[1:] == (None, [])
+    async with db.platform() as session:
+        row = await session.get_one(Job, job.id)
+        row.status, row.updated_at = JobStatus.SUCCEEDED, utc_now()
+        await session.commit()
+    await watch.round()
+    assert (await now(db, pod))[1] == Drift.GONE
+
+
+async def test_a_removed_cloudpod_leaves_no_alert(db: Database, pod: CloudPod) -> None:
+    watch = DriftWatch(db, Cluster())
+    await watch.round()
+    assert (await now(db, pod))[2]
+    async with db.platform() as session:
+        row = await session.get_one(CloudPod, pod.id)
+        row.status, row.vmid = ServiceStatus.TERMINATED, None
+        await session.commit()
+    other = rows.cloudpod_product()
+    buyer = rows.customer()
+    owned = rows.subscription(buyer, other)
+    steady = rows.cloudpod(owned, other, vmid=10_001, server_id=pod.server_id)
+    await rows.add(db, buyer, other, owned, steady)
+
+    await watch.round()
+
+    assert (await now(db, pod))[2] == []
+
+
+async def test_guests_with_our_mark_are_listed_for_the_orphan_report(
+    db: Database, pod: CloudPod
+) -> None:
+    cluster = Cluster()
+    cluster.listed = [guest(pod), guest(pod, place=Place("pve1", "qemu", 7), tags=())]
+    cluster.marks = {10_000: pod.reference, 7: pod.reference}
+
+    there = await marked(db, cluster)
+
+    assert list(there) == [str(pod.id)]
+    assert cluster.asked == [10_000]

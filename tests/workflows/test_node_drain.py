@@ -1,0 +1,220 @@
+"""A node is emptied: what runs there goes on elsewhere, each moved exactly once."""
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from sqlmodel import select
+from temporalio.testing import WorkflowEnvironment
+
+from api.services import cloudpods as pods_service
+from api.services import servers as service
+from models.cloudpods import CloudPod
+from models.database import Database
+from models.effects import Effect
+from models.jobs import Job
+from models.servers import Server
+from models.states import JobKind, JobStatus, Reason, ServiceStatus, SuspensionReason
+from tests.workflows.operator import OPERATOR, abort_item, retry
+from tests.workflows.pods import MINI, NANO, a_pod, guests, pod_world
+from tests.world import Providers, World
+
+MIGRATE = "POST /nodes/{node}/qemu/{vmid}/migrate"
+
+
+@pytest.fixture
+async def pods(
+    simulators: Providers, db: Database, temporal: WorkflowEnvironment
+) -> AsyncIterator[World]:
+    async with pod_world(simulators, db, temporal, patience_seconds=20.0) as made:
+        yield made
+
+
+async def node_of(world: World, pod: CloudPod) -> Server:
+    row = await world.read(CloudPod, pod.id)
+    return await world.read(Server, row.server_id)
+
+
+async def drain(world: World, node: Server) -> Job:
+    """As the API does; the job."""
+    async with world.db.platform() as session:
+        _, job = await service.drain(session, world.client, OPERATOR, node.id)
+    return job
+
+
+async def moves(world: World) -> Counter[str]:
+    """How often each guest was moved."""
+    effects = await world.effects("proxmox")
+    return Counter(key for effect, key in effects if effect == "guest.moved")
+
+
+async def move_of(world: World, pod: CloudPod) -> Job:
+    """The job that moves it, when there is one."""
+
+    async def read() -> Job | None:
+        async with world.db.platform() as session:
+            found = await session.exec(
+                select(Job).where(
+                    Job.subject_id == pod.id, Job.kind == JobKind.CLOUDPOD_MOVE
+                )
+            )
+            return found.first()
+
+    found = await world.until(read, lambda job: job is not None)
+    assert found is not None
+    return found
+
+
+async def gone_on(world: World, pod: CloudPod, left: Server, *, status: str) -> None:
+    """It is on another node, as its row and its effect say."""
+    now, node = await world.read(CloudPod, pod.id), await node_of(world, pod)
+    assert node.id != left.id
+    assert now.moving_to is None
+    guest = world.providers.proxmox.cluster.guest(pod.vmid)
+    assert (guest.node, guest.status) == (node.name, status)
+    assert now.seen == status
+    async with world.db.platform() as session:
+        effect = (
+            await session.exec(select(Effect).where(Effect.reference == str(pod.id)))
+        ).one()
+    assert effect.facts["node"] == node.name
+
+
+@pytest.mark.parametrize("item", [MINI, NANO])
+async def test_a_drained_node_is_empty_and_its_guests_run_elsewhere(
+    pods: World, item: tuple[str, str]
+) -> None:
+    pod = await a_pod(pods, item)
+    node = await node_of(pods, pod)
+    before = Counter(effect for effect, _ in await pods.effects("proxmox"))
+
+    job = await pods.ended(await drain(pods, node), within=90)
+
+    assert job.status == JobStatus.SUCCEEDED, job
+    await gone_on(pods, pod, node, status="running")
+    assert await moves(pods) == {str(pod.vmid): 1}
+    now = Counter(effect for effect, _ in await pods.effects("proxmox"))
+    restarts = now["guest.stopped"] - before["guest.stopped"]
+    assert item == NANO or restarts == 0
+    assert (await pods.read(Server, node.id)).draining
+    assert (await a_pod_elsewhere(pods)).server_id != node.id
+
+
+async def a_pod_elsewhere(world: World) -> CloudPod:
+    from tests.workflows.pods import PRICES, pod_of
+    from tests.workflows.shop import buy, settled
+
+    order = await buy(world, NANO, price=PRICES[NANO], key="another")
+    _, order = await settled(world, order)
+    return await pod_of(world, order)
+
+
+async def test_a_suspended_one_moves_standing_still(pods: World) -> None:
+    pod = await a_pod(pods, MINI)
+    node = await node_of(pods, pod)
+    async with pods.db.platform() as session:
+        why = SuspensionReason.TENANT_REQUEST
+        _, job = await pods_service.suspend(
+            session, pods.client, OPERATOR, pod.id, reason=why
+        )
+    await pods.ended(job)
+
+    job = await pods.ended(await drain(pods, node), within=90)
+
+    assert job.status == JobStatus.SUCCEEDED, job
+    await gone_on(pods, pod, node, status="stopped")
+    assert (await pods.read(CloudPod, pod.id)).status == ServiceStatus.SUSPENDED
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "execute_then_timeout", "op": MIGRATE, "seconds": 0.1},
+        {"kind": "execute_then_fail", "op": MIGRATE, "status": 500},
+        {"kind": "fail", "op": MIGRATE, "status": 595},
+        {"kind": "reject", "op": "task qmigrate", "message": "migration aborted"},
+    ],
+)
+async def test_whatever_befalls_the_call_it_is_moved_once(
+    pods: World, fault: dict[str, Any]
+) -> None:
+    pod = await a_pod(pods, MINI)
+    node = await node_of(pods, pod)
+    await pods.fault("proxmox", {"times": 1, **fault})
+
+    job = await pods.ended(await drain(pods, node), within=90)
+
+    assert job.status == JobStatus.SUCCEEDED, job
+    await gone_on(pods, pod, node, status="running")
+    assert await moves(pods) == {str(pod.vmid): 1}
+    assert [one["op"] for one in await pods.calls("proxmox")].count(fault["op"]) > 0
+
+
+async def test_where_moving_is_refused_its_backup_is_restored_over_there(
+    pods: World,
+) -> None:
+    pod = await a_pod(pods, MINI)
+    node = await node_of(pods, pod)
+    refusal = {
+        "kind": "fail",
+        "op": MIGRATE,
+        "status": 500,
+        "message": "migrating this disk is not supported",
+    }
+    await pods.fault("proxmox", {"times": 9, **refusal})
+
+    job = await pods.ended(await drain(pods, node), within=90)
+
+    assert job.status == JobStatus.SUCCEEDED, job
+    await gone_on(pods, pod, node, status="running")
+    effects = [effect for effect, _ in await pods.effects("proxmox")]
+    assert "guest.moved" not in effects
+    assert effects.index("backup.made") < effects.index("guest.removed")
+    assert len(await guests(pods)) == 1
+
+
+async def test_a_drain_says_whom_it_waits_for_and_a_retry_asks_again(
+    pods: World,
+) -> None:
+    pod = await a_pod(pods, MINI)
+    node = await node_of(pods, pod)
+    async with pods.db.platform() as session:
+        for other in (await session.exec(select(Server))).all():
+            other.memory = 0 if other.id != node.id else other.memory
+        await session.commit()
+    job = await drain(pods, node)
+    move = await pods.parked(await move_of(pods, pod))
+    assert move.reason == Reason.NO_CAPACITY
+    await abort_item(pods, move)
+    await pods.ended(move)
+
+    job = await pods.parked(job, within=60)
+
+    assert "was given up" in str(job.message)
+    assert pod.name in str(job.message)
+    async with pods.db.platform() as session:
+        for other in (await session.exec(select(Server))).all():
+            other.memory = 61440
+        await session.commit()
+    await retry(pods, job)
+    job = await pods.ended(job, within=90)
+    assert job.status == JobStatus.SUCCEEDED
+    assert await moves(pods) == {str(pod.vmid): 1}
+
+
+async def test_undrained_a_node_takes_cloudpods_again(pods: World) -> None:
+    pod = await a_pod(pods, MINI)
+    node = await node_of(pods, pod)
+    delays = {"delays": {"task qmigrate": 2}}
+    await pods.control("proxmox", "PUT", "settings", json=delays)
+    job = await drain(pods, node)
+    move = await move_of(pods, pod)
+
+    async with pods.db.platform() as session:
+        watched = await service.undrain(session, OPERATOR, node.id)
+
+    assert watched.status == "online"
+    assert (await pods.ended(job)).status in (JobStatus.FAILED, JobStatus.CANCELLED)
+    assert not (await pods.read(Server, node.id)).draining
+    assert (await pods.ended(move)).status == JobStatus.SUCCEEDED

@@ -1,0 +1,135 @@
+"""Our CloudPods against the cluster's guests, and what differs is told.
+
+Nothing is repaired here: what stopped may be a customer's doing, and what is gone may
+be somewhere. `POST /api/cloudpods/{id}/repair` is a job.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Protocol
+
+from activities.cloudpods import mark_of
+from activities.providers.proxmox import Guest
+from models.base import utc_now
+from models.cloudpods import reference
+from models.database import Database, Session
+from models.queries import alerts, drift, servers
+from models.queries.alerts import Finding
+from models.states import Drift, ServiceStatus
+
+CAUSE: Final = "cloudpod_drift"
+TAG: Final = "mpanel"
+UNKNOWN: Final = "unknown"
+
+_WORDS: Final[Mapping[Drift, str]] = {
+    Drift.GONE: "its guest is gone",
+    Drift.STOPPED: "it is active, and its guest stands still",
+    Drift.RUNNING: "it is suspended, and its guest runs",
+    Drift.FOREIGN: "another guest has its VMID",
+    Drift.ELSEWHERE: "its guest is on another node",
+}
+
+
+class Listing(Protocol):
+    """See `activities.providers.proxmox`."""
+
+    async def guests(self) -> list[Guest]: ...
+    async def config(self, place: Any) -> dict[str, Any] | None: ...
+
+
+class DriftWatch:
+    """One listing of the cluster; only what looks strange is asked about by itself."""
+
+    def __init__(self, db: Database, cluster: Listing) -> None:
+        self._db, self._cluster = db, cluster
+
+    async def round(self) -> None:
+        """Writes what was seen of each CloudPod. One open alert for each that is not
+        as wanted; it ends by itself."""
+        began = utc_now()
+        async with self._db.platform() as session:
+            if not await servers.nodes(session):
+                return
+        guests = {one.place.vmid: one for one in await self._cluster.guests()}
+        foreign = await self._foreign(guests)
+        async with self._db.platform() as session:
+            pods = await drift.steady(session, began)
+            seen = [_seen(pod, guests.get(pod.vmid), foreign) for pod in pods]
+            await drift.seen(session, seen)
+            await _tell(session, pods, seen)
+            await session.commit()
+
+    async def _foreign(self, guests: Mapping[int, Guest]) -> dict[int, str | None]:
+        """Of guests without our tag: whose mark they carry, by VMID."""
+        return {
+            vmid: mark_of(await self._cluster.config(guest.place) or {})
+            for vmid, guest in guests.items()
+            if TAG not in guest.tags and not guest.template and guest.status != UNKNOWN
+        }
+
+
+async def _tell(
+    session: Session, pods: Sequence[Any], seen: Sequence[Mapping[str, Any]]
+) -> None:
+    """What a job is changing just now keeps its alert until the next look."""
+    fine = set()
+    for pod, one in zip(pods, seen, strict=True):
+        if one["drift"]:
+            found = _finding(pod, Drift(one["drift"]))
+            await alerts.raise_alert(session, CAUSE, found)
+        else:
+            fine.add(pod.id)
+    standing = await alerts.subjects(session, CAUSE)
+    for pod_id in standing & (fine | await drift.over(session, standing)):
+        await alerts.end(session, CAUSE, pod_id)
+
+
+def _seen(
+    pod: Any, guest: Guest | None, foreign: Mapping[int, str | None]
+) -> dict[str, Any]:
+    found = Drift.GONE if guest is None else _differs(pod, guest, foreign)
+    return {
+        "id": pod.id,
+        "seen": "absent" if guest is None else guest.status,
+        "drift": str(found) if found else None,
+    }
+
+
+def _differs(pod: Any, guest: Guest, foreign: Mapping[int, str | None]) -> Drift | None:
+    """The worst first; of a node that is away, nothing is known."""
+    if guest.status == UNKNOWN:
+        return None
+    if guest.place.vmid in foreign and foreign[guest.place.vmid] != reference(pod.id):
+        return Drift.FOREIGN
+    if guest.place.node != pod.node:
+        return Drift.ELSEWHERE
+    running = guest.status == "running"
+    if pod.status == ServiceStatus.ACTIVE:
+        return None if running else Drift.STOPPED
+    return Drift.RUNNING if running else None
+
+
+def _finding(pod: Any, found: Drift) -> Finding:
+    return Finding(
+        tenant_id=pod.tenant_id,
+        subject_id=pod.id,
+        message=f"{pod.name} (VMID {pod.vmid} on {pod.node}): {_WORDS[found]}",
+        facts={"cloudPodId": str(pod.id), "drift": str(found)},
+    )
+
+
+async def marked(db: Database, cluster: Listing) -> dict[str, str]:
+    """Every guest with our tag and our mark, in words, by its effect's reference.
+
+    Without a node in our rows the cluster is not asked."""
+    there: dict[str, str] = {}
+    async with db.platform() as session:
+        if not await servers.nodes(session):
+            return there
+    for guest in await cluster.guests():
+        if TAG not in guest.tags or guest.template or guest.status == UNKNOWN:
+            continue
+        mark = mark_of(await cluster.config(guest.place) or {})
+        if mark is not None:
+            what = f"the guest {guest.place.vmid} ({guest.name}) on {guest.place.node}"
+            there[mark.partition(":")[2]] = what
+    return there
