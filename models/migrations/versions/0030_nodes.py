@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0030_nodes"
-down_revision = "0011_invitations"
+down_revision = "0008_bench"
 branch_labels = None
 depends_on = None
 
