@@ -38,7 +38,7 @@ async def test_servers_join_once_and_the_audit_log_tells(
 ) -> None:
     web = ("server", "add", "web1", *WEB, "--public-ip", "203.0.113.5")
     assert mpanel(app_url, *web).returncode == 0
-    node = ("server", "add-node", "pve1", "--memory", "61440", "--cores", "16")
+    node = ("node", "add", "pve1", "--memory", "61440", "--cores", "16")
     assert mpanel(app_url, *node).returncode == 0
     again = mpanel(app_url, *web)
     assert (again.returncode, again.stderr) == (1, "there is a server web1 already\n")

@@ -1,4 +1,4 @@
-"""`mpanel setup`, `server` and `pool`: what an installation has to carry things on."""
+"""`mpanel setup`, `server add`, `node add`, `pool`: what things are placed on."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -62,7 +62,6 @@ def add_server(
     )
 
 
-@servers.command("add-node")
 def add_node(
     name: Annotated[str, typer.Argument(help="Its name in the Proxmox cluster.")],
     memory: Annotated[int, typer.Option(min=1, help="MiB that CloudPods may have.")],
@@ -70,11 +69,12 @@ def add_node(
 ) -> None:
     """Add a node of the Proxmox cluster: from now on CloudPods are placed on it.
 
-    A worker that serves `proxmox` serves its queue, too, within seconds.
+    A worker that serves `proxmox` serves its queue, too, within seconds. Reads
+    MPANEL_DATABASE_URL.
 
     **Example**
 
-        mpanel server add-node pve1 --memory 61440 --cores 16
+        mpanel node add pve1 --memory 61440 --cores 16
     """
     from models.servers import PROXMOX, Server
 
