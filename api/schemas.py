@@ -92,6 +92,21 @@ def failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
+def beside_a_stream(
+    told: Mapping[int | str, Mapping[str, Any]],
+) -> dict[int | str, dict[str, Any]]:
+    """The same for a route that answers with events: its failures are JSON still.
+
+    FastAPI would document them in the media type of the route's result.
+    """
+    schema = {"$ref": f"#/components/schemas/{ErrorOut.__name__}"}
+    content = {"application/json": {"schema": schema}}
+    return {
+        status: {"description": each["description"], "content": content}
+        for status, each in told.items()
+    }
+
+
 SIGNED_IN = failures(401, 403)
 ABOUT_ONE = failures(401, 403, 404)
 ACTS = failures(400, 401, 403, 404, 409, 413)

@@ -13,7 +13,14 @@ from api.feed import Watch
 from api.limits import Kind, counted_as
 from api.mpanel.inbox_shapes import GroupOut, GroupsOut
 from api.mpanel.jobs import JobOut, StepOut
-from api.schemas import ABOUT_ONE, SIGNED_IN, CamelModel, Id, failures
+from api.schemas import (
+    ABOUT_ONE,
+    SIGNED_IN,
+    CamelModel,
+    Id,
+    beside_a_stream,
+    failures,
+)
 from api.services import job_events
 from api.services.job_events import Look, Seen
 from models.database import Session
@@ -72,7 +79,7 @@ InboxWatch = Annotated[Watch, Depends(_ear)]
 @router.get(
     "/jobs/{id}/events",
     response_class=EventSourceResponse,
-    responses={**ABOUT_ONE, **_STREAMS},
+    responses=beside_a_stream(ABOUT_ONE | _STREAMS),
 )
 @counted_as(Kind.POLL)
 async def watch_job(
@@ -98,7 +105,7 @@ async def watch_job(
 @router.get(
     "/operator/inbox/events",
     response_class=EventSourceResponse,
-    responses={**SIGNED_IN, **_STREAMS},
+    responses=beside_a_stream(SIGNED_IN | _STREAMS),
 )
 async def watch_inbox(
     _: Operator, watch: InboxWatch, look: Sight, still_there: StillThere

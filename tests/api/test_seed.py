@@ -17,6 +17,8 @@ from models.tenants import MIGRAHOSTING
 from models.users import Role, User
 from tests.api.audited import told
 
+HOSTING = select(Server).where(Server.role == "hosting")
+
 
 @pytest.fixture
 def seed(app_url: str, db: Database) -> DevSeed:
@@ -53,7 +55,7 @@ async def test_a_second_start_changes_nothing(db: Database, seed: DevSeed) -> No
     first = await everything(db)
     await seed_dev(seed)
     assert await everything(db) == first
-    assert [len(rows) for rows in first.values()] == [1, 1, 8, 1]
+    assert [len(rows) for rows in first.values()] == [1, 1, 9, 4]
 
 
 async def test_what_an_operator_changed_stays_but_the_address_follows(
@@ -65,11 +67,11 @@ async def test_what_an_operator_changed_stays_but_the_address_follows(
             await session.exec(select(Product).where(Product.code == "starter"))
         ).one()
         product.name = "Renamed"
-        (await session.exec(select(Server))).one().capacity = 99
+        (await session.exec(HOSTING)).one().capacity = 99
         await session.commit()
     await seed_dev(replace(seed, server_ssh_port=2223, server_capacity=1))
     async with db.platform() as session:
-        server = (await session.exec(select(Server))).one()
+        server = (await session.exec(HOSTING)).one()
         kept = await session.get_one(Product, product.id)
     assert kept.name == "Renamed"
     assert (server.ssh_port, server.capacity) == (2223, 99)
@@ -107,7 +109,14 @@ async def test_the_catalogue_has_the_documents_codes_and_prices(
     for (code, cycle), cents in prices.items():
         assert products[code].price(cycle) == (cents, "USD")
     delivered = {code for code, one in products.items() if one.delivers}
-    assert delivered == {"starter", "wp_growth", "daily_backups_30d"}
+    assert delivered == {
+        "starter",
+        "wp_growth",
+        "daily_backups_30d",
+        "cloudpod_mini",
+        "cloudpod_pro",
+        "cloudpod_nano",
+    }
     assert {one.tenant_id for one in products.values()} == {MIGRAHOSTING}
 
 
