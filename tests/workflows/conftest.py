@@ -7,6 +7,7 @@ import pytest
 from temporalio.testing import WorkflowEnvironment
 
 from models.database import Database
+from tests.workflows.pods import pod_world
 from tests.world import Providers, World, providers, world
 from workers.dev.temporal import dynamic_flags, program
 from workflows.engine import search
@@ -42,4 +43,13 @@ async def here(
     async with world(
         simulators, db, target, patience_seconds=1.0, undo_patience_seconds=0.5
     ) as made:
+        yield made
+
+
+@pytest.fixture
+async def pods(
+    simulators: Providers, db: Database, temporal: WorkflowEnvironment
+) -> AsyncIterator[World]:
+    """A world with a Proxmox cluster."""
+    async with pod_world(simulators, db, temporal) as made:
         yield made

@@ -1,7 +1,6 @@
 """What a CloudPod is asked for during its life, one act after the other."""
 
 from collections import Counter
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -39,14 +38,6 @@ from workflows.names import LIFE, life_id
 from workflows.queues import STORIES
 
 BOTH = pytest.mark.parametrize("item", [MINI, NANO])
-
-
-@pytest.fixture
-async def pods(
-    simulators: Providers, db: Database, temporal: WorkflowEnvironment
-) -> AsyncIterator[World]:
-    async with pod_world(simulators, db, temporal) as made:
-        yield made
 
 
 async def ask(world: World, what: Any, pod: CloudPod, *given: Any, **more: Any) -> Job:

@@ -2,18 +2,15 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from simulators.proxmox.cluster import CT_TEMPLATE
 from sqlmodel import select
-from temporalio.testing import WorkflowEnvironment
 
 from models.addresses import Address, Vmid
 from models.cloudpods import CloudPod
-from models.database import Database
 from models.jobs import Decision, Job
 from models.queries.addresses import add_pool
 from models.states import (
@@ -32,21 +29,12 @@ from tests.workflows.pods import (
     PRICES,
     guests,
     pod_of,
-    pod_world,
     records,
 )
 from tests.workflows.shop import buy, settled
 from tests.world import Providers, World
 
 CLONE = "POST /nodes/{node}/qemu/{vmid}/clone"
-
-
-@pytest.fixture
-async def pods(
-    simulators: Providers, db: Database, temporal: WorkflowEnvironment
-) -> AsyncIterator[World]:
-    async with pod_world(simulators, db, temporal) as made:
-        yield made
 
 
 async def ask(world: World, pod: CloudPod, kind: JobKind) -> Job:

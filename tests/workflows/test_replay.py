@@ -10,32 +10,34 @@ from temporalio.worker import Replayer
 
 from tests.workflows import histories
 from tests.workflows.paths import PATHS
+from tests.workflows.pod_paths import POD_PATHS
 from tests.workflows.stories import Reordered
 from tests.world import World
 from workflows.engine.plugin import engine_plugin
 from workflows.registry import WORKFLOWS
 
+WALKS = {**PATHS, **POD_PATHS}
 _PRIVATE = re.compile(r"[\w.+-]+@[\w-]+\.\w|(?i:passw)|sk_(?:test|live)|whsec_|/work/")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Every path, and every history that was kept from an earlier version."""
     if "path" in metafunc.fixturenames:
-        metafunc.parametrize("path", sorted({*PATHS, *histories.names()}))
+        metafunc.parametrize("path", sorted({*WALKS, *histories.names()}))
 
 
 @pytest.fixture
-def recording(request: pytest.FixtureRequest) -> World | None:
+def recording(request: pytest.FixtureRequest, path: str) -> World | None:
     """A world to walk the path in, if `--record-histories` was given."""
     if not request.config.getoption("--record-histories"):
         return None
-    here: World = request.getfixturevalue("here")
-    return here
+    world: World = request.getfixturevalue("pods" if path in POD_PATHS else "here")
+    return world
 
 
 async def test_each_recorded_path_replays(path: str, recording: World | None) -> None:
-    if recording is not None and path in PATHS:
-        await histories.record(recording, await PATHS[path](recording), path)
+    if recording is not None and path in WALKS:
+        await histories.record(recording, await WALKS[path](recording), path)
 
     await replayed(path)
 
@@ -44,7 +46,7 @@ def test_every_workflow_has_a_history() -> None:
     recorded = {name.partition(".")[0] for name in histories.names()}
 
     assert recorded == {_name(story) for story in WORKFLOWS}
-    assert set(PATHS) <= set(histories.names())
+    assert set(WALKS) <= set(histories.names())
 
 
 async def test_a_reordered_story_is_noticed() -> None:
