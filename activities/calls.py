@@ -57,6 +57,20 @@ class StepCall:
 
 
 @dataclass(frozen=True)
+class ConsoleCall:
+    """Who asks for a look at which screen; `id` is of this one asking."""
+
+    tenant_id: UUID
+    cloudpod_id: UUID
+    id: UUID
+
+    @property
+    def bound(self) -> str:
+        """What the ticket is sealed for."""
+        return f"console:{self.tenant_id}:{self.cloudpod_id}:{self.id}"
+
+
+@dataclass(frozen=True)
 class ItemPlan:
     """A line of a paid order and the job that delivers it."""
 

@@ -22,6 +22,7 @@ from models.errors import (
     NotFound,
     TooMany,
     Unauthenticated,
+    Unavailable,
 )
 
 _log = structlog.get_logger(__name__)
@@ -34,6 +35,7 @@ STATUSES: Final[dict[type[DomainError], int]] = {
     Conflict: 409,
     NoCapacity: 409,
     TooMany: 429,
+    Unavailable: 503,
 }
 _CODES: Final = {
     400: "VALIDATION_ERROR",

@@ -79,7 +79,7 @@ _MEANINGS: Mapping[int, str] = {
     422: "A value is wrong; `details` names the field and what is allowed.",
     429: "Too many tries; `Retry-After` says when to come back.",
     500: "Our fault; `details.requestId` finds it in the logs.",
-    503: "The database is away for the moment; try again.",
+    503: "The database, or what the call needs, is away for the moment; try again.",
 }
 _ALWAYS = (422, 429, 500, 503)
 

@@ -11,6 +11,7 @@ DomainError
 |-- Unauthenticated  nobody we know, or a signature that does not fit
 |   |-- SecondFactorMissing  the password is right; a code is wanted, too
 |   `-- WrongCode        of an authenticator, or a recovery code that is used up
+|-- Unavailable    what it needs does not answer; `retry_after` says when to come back
 |-- TooMany        come back in `retry_after` seconds
 `-- Conflict       true request, wrong moment
     |-- WrongState     the entity's state forbids it
@@ -85,6 +86,13 @@ class TooMany(DomainError):
 
     def __init__(self, message: str, *, retry_after: int, **details: Any) -> None:
         super().__init__(message, retry_after=retry_after, **details)
+
+
+class Unavailable(DomainError):
+    code = "UNAVAILABLE"
+
+    def __init__(self, message: str, *, retry_after: int = 5) -> None:
+        super().__init__(message, retry_after=retry_after)
 
 
 class Conflict(DomainError):

@@ -146,6 +146,7 @@ def loops_of(
         Loop("reconcile", settings.reconcile_seconds / 4, reconciler.round),
         Loop("rechecks", 5.0, wired.rechecks.round),
         Loop("fleet", 10.0, wired.fleet.round),
+        Loop("samples", 60.0, wired.sampler.round),
         Loop("drift", settings.drift_seconds, wired.drift.round),
         Loop("orphans", settings.orphans_seconds / 4, wired.orphans.round),
         Loop("books", 86400.0, books.round),

@@ -15,6 +15,7 @@ from activities.cloudpod_moves import CloudPodMoves
 from activities.cloudpod_names import CloudPodNames
 from activities.cloudpod_repairs import CloudPodRepairs
 from activities.cloudpods import CloudPodActivities, destroy, find_ours
+from activities.consoles import ConsoleActivities
 from activities.dns import DnsActivities
 from activities.effects import EffectLedger
 from activities.jobs import JobActivities
@@ -41,6 +42,7 @@ from workers.mails import Mails, PostOffice
 from workers.orphans import Listings, Orphans
 from workers.rechecks import Check, Rechecks
 from workers.relay import Relay, Sender
+from workers.samples import Sampler
 from workers.settings import WorkerSettings
 from workers.stripe_watch import StripeWatch
 from workers.webhooks import OperatorHook
@@ -64,6 +66,7 @@ class Wired:
     orphans: Orphans
     fleet: Fleet
     drift: DriftWatch
+    sampler: Sampler
     stripe: StripeAccount
     schedules: BackupSchedules
     closing: list[Callable[[], Any]]
@@ -137,6 +140,7 @@ def wire(
             pod_moves,
             pod_repairs,
             NodeActivities(store),
+            ConsoleActivities(store, outside.cluster, vault),
             jobs,
         ),
         relay=relay,
@@ -155,6 +159,7 @@ def wire(
         ),
         fleet=Fleet(db, outside.cluster),
         drift=DriftWatch(db, outside.cluster),
+        sampler=Sampler(db, outside.cluster),
         stripe=stripe,
         schedules=schedules,
         closing=[*outside.closing, relay.aclose],

@@ -32,6 +32,7 @@ NAMES: Final[dict[JobKind, str]] = {
 }
 
 LIFE: Final = "CloudPodLife"
+CONSOLE: Final = "ConsoleTicket"
 
 
 def life_id(cloudpod_id: UUID) -> str:

@@ -20,6 +20,7 @@ from workflows.cloudpod_life import CloudPodLife
 from workflows.cloudpod_moves import MoveCloudPod
 from workflows.cloudpod_repairs import RepairCloudPod
 from workflows.cloudpods import ProvisionCloudPod
+from workflows.consoles import ConsoleTicket
 from workflows.nodes import DrainNode
 from workflows.orders import FulfilOrder
 from workflows.websites import (
@@ -55,4 +56,5 @@ WORKFLOWS: Final[tuple[type, ...]] = (
     MoveCloudPod,
     RepairCloudPod,
     DrainNode,
+    ConsoleTicket,
 )

@@ -1,0 +1,56 @@
+"""A look at a CloudPod's screen: the ticket comes from a worker, and sealed."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from temporalio.testing import WorkflowEnvironment
+
+from api.services import cloudpod_consoles as service
+from models.database import Database
+from models.errors import Unavailable
+from models.vault import Vault
+from tests.workflows.operator import OPERATOR
+from tests.workflows.pods import MINI, NANO, a_pod, pod_world
+from tests.world import VAULT_KEY, Providers, World
+
+VAULT = Vault.parse(VAULT_KEY)
+
+
+@pytest.fixture
+async def pods(
+    simulators: Providers, db: Database, temporal: WorkflowEnvironment
+) -> AsyncIterator[World]:
+    async with pod_world(simulators, db, temporal) as made:
+        yield made
+
+
+@pytest.mark.parametrize("item", [MINI, NANO])
+async def test_the_ticket_opens_the_screen_and_stands_in_no_history(
+    pods: World, item: tuple[str, str]
+) -> None:
+    pod = await a_pod(pods, item)
+
+    async with pods.db.platform() as session:
+        given = await service.open_one(session, pods.client, VAULT, OPERATOR, pod.id)
+
+    assert given.ticket.startswith("PVEVNC:")
+    assert given.path.endswith(f"/{pod.kind}/{pod.vmid}/vncwebsocket")
+    found = [
+        one
+        async for one in pods.client.list_workflows("WorkflowType = 'ConsoleTicket'")
+    ]
+    mine = [one for one in found if one.id.startswith("console:")]
+    assert mine
+    for one in mine:
+        handle = pods.client.get_workflow_handle(one.id)
+        assert given.ticket not in (await handle.fetch_history()).to_json()
+
+
+async def test_a_node_that_does_not_answer_is_told_in_time(pods: World) -> None:
+    pod = await a_pod(pods, MINI)
+    op = "POST /nodes/{node}/qemu/{vmid}/vncproxy"
+    await pods.fault("proxmox", {"kind": "fail", "op": op, "status": 595, "times": 1})
+
+    async with pods.db.platform() as session:
+        with pytest.raises(Unavailable):
+            await service.open_one(session, pods.client, VAULT, OPERATOR, pod.id)
