@@ -1,7 +1,7 @@
 """Nothing secret in a log, history, row or mail: known by its name or its look."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -30,10 +30,39 @@ _NAMES = re.compile(
 )
 _LONGEST: Final = 500
 _DEEPEST: Final = 6
+# A shorter one would hide words that happen to be it.
+_SHORTEST_SECRET: Final = 8
+
+
+class _Known:
+    """The secrets of this process: whoever repeats one, under no name at all."""
+
+    def __init__(self) -> None:
+        self._secrets: set[str] = set()
+        self.pattern: re.Pattern[str] | None = None
+
+    def add(self, secrets: Iterable[str]) -> None:
+        long = {one for one in secrets if len(one) >= _SHORTEST_SECRET}
+        if long <= self._secrets:
+            return
+        self._secrets |= long
+        # The longest first: one may begin with another.
+        spelt = sorted(self._secrets, key=len, reverse=True)
+        self.pattern = re.compile("|".join(map(re.escape, spelt)))
+
+
+_known: Final = _Known()
+
+
+def keep_out(secrets: Iterable[str]) -> None:
+    """None of these is told from now on, wherever it stands."""
+    _known.add(secrets)
 
 
 def masked(text: str) -> str:
     """The text without credentials and e-mail addresses."""
+    if _known.pattern is not None:
+        text = _known.pattern.sub(HIDDEN, text)
     if not _SUSPECT.search(text):
         return text
     text = _PRIVATE_KEY.sub("<private key>", text)

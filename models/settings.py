@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Self
+from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from models.redaction import keep_out
 
 PREFIX = "MPANEL_"
 
@@ -39,6 +42,12 @@ class Settings(BaseSettings):
         frozen=True,
         hide_input_in_errors=True,
     )
+
+    def model_post_init(self, _: Any, /) -> None:
+        """What is secret here is told by no log, error or mail of this process."""
+        for _name, value in self:
+            if isinstance(value, SecretStr):
+                keep_out(_secrets(value.get_secret_value()))
 
     @classmethod
     def from_environment(cls, **given: Any) -> Self:
@@ -74,3 +83,14 @@ class Settings(BaseSettings):
         if found["type"] == "missing":
             return f"{setting} is missing: {purpose}"
         return f"{setting} is wrong ({found['msg']}): {purpose}"
+
+
+def _secrets(text: str) -> Iterator[str]:
+    """The whole, and what somebody might repeat alone: an address's password, a key
+    of several."""
+    yield text
+    if "://" in text:
+        password = urlsplit(text).password or ""
+        yield from (password, unquote(password))
+    else:
+        yield from (key.partition(":")[2].strip() for key in text.split(","))

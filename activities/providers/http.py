@@ -13,7 +13,12 @@ from typing import Any
 
 import httpx
 
-from activities.errors import ProviderDown, ProviderRejected, ProviderThrottled
+from activities.errors import (
+    ProviderDown,
+    ProviderRejected,
+    ProviderThrottled,
+    redacted,
+)
 from activities.gate import Gate
 
 _DEFAULT_REST = 5.0
@@ -81,7 +86,8 @@ class HttpApi:
 
     async def _failure(self, act: str, response: httpx.Response) -> Exception:
         status = response.status_code
-        message = f"{act}: {status} {response.text[:200]}"
+        # Hidden before it is cut: half a secret is not known by its look.
+        message = f"{act}: {status} {redacted(response.text)[:200]}"
         rest = retry_after(response.headers.get("Retry-After"))
         if status == 429 or (status == 503 and rest is not None):
             rest = _DEFAULT_REST if rest is None else rest

@@ -5,9 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from pydantic import SecretStr
 
 from models.logs import about
 from models.redaction import masked, redacted
+from models.settings import Settings
 from tests.logged import Lines, logged
 
 CANARY = "hunter2hunter2hunter2"
@@ -129,3 +131,27 @@ def test_redacted_is_one_short_line() -> None:
     assert redacted("a\n b") == "a b"
     assert len(redacted("x" * 1000)) == 500
     assert masked("x" * 1000) == "x" * 1000
+
+
+def test_a_secret_of_this_process_is_told_in_no_words(lines: Lines) -> None:
+    """A provider repeats a key without saying that it is one."""
+    account, relay, old = (
+        "zone-account-9913",
+        "p@ss-of-the-relay",
+        "b2xkLWtleS1vZi0zMg==",
+    )
+
+    class Own(Settings):
+        account: SecretStr
+        relay: SecretStr
+        vault: SecretStr
+
+    Own(
+        account=SecretStr(account),
+        relay=SecretStr("smtp://panel:p%40ss-of-the-relay@mail.example.net:587"),
+        vault=SecretStr(f"v1:{old},v2:bmV3LWtleS1vZi0zMg=="),
+    )
+
+    structlog.get_logger().info("said", text=f"no such account: {account} {relay}")
+    assert redacted(f"{relay} {old}") == "*** ***"
+    assert [line["text"] for line in lines.all] == ["no such account: *** ***"]

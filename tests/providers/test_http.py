@@ -17,6 +17,7 @@ from activities.errors import (
 )
 from activities.providers.http import retry_after
 from activities.providers.powerdns import PowerDns
+from models.redaction import keep_out
 
 
 class RecordingGate:
@@ -126,6 +127,19 @@ async def test_told_to_wait_the_gate_closes_and_no_call_is_made(
     assert told.value.retry_after == 7
     assert gate.rests == [7]
     assert len(sim.store.calls()) == 1
+
+
+async def test_a_secret_at_the_end_of_what_is_kept_is_not_told_in_part(
+    client: PowerDns, sim: powerdns.PowerDns
+) -> None:
+    secret = "hunter2hunter2hunter2"
+    keep_out([secret])
+    for before in range(160, 200, 3):
+        said = Script("reject", status=422, message=f"{'x' * before}{secret}")
+        sim.store.set_faults([said])
+        with pytest.raises(ProviderRejected) as refused:
+            await client.zone("example.com")
+        assert secret[:4] not in refused.value.message, before
 
 
 def test_both_forms_of_retry_after_are_read() -> None:
