@@ -60,6 +60,16 @@ VAULT_KEY = f"v1:{base64.b64encode(bytes(range(32))).decode()}"
 GROWTH = (("wp_growth", "hosting"), ("daily_backups_30d", "addon"))
 
 
+@dataclass(frozen=True)
+class Keys:
+    """What opens the simulators; mail is taken from anybody, unless it has one."""
+
+    stripe: str = STRIPE_KEY
+    powerdns: str = POWERDNS_KEY
+    proxmox: str = PVE_SECRET
+    mail: str = ""
+
+
 @dataclass
 class Providers:
     """All simulators, and keys that open them."""
@@ -71,6 +81,7 @@ class Providers:
     mail: Any
     proxmox: Any
     folder: Path
+    keys: Keys = Keys()
 
     @property
     def all(self) -> Sequence[Simulator]:
@@ -96,7 +107,7 @@ def _keys(folder: Path, name: str) -> tuple[Path, str]:
 
 
 @contextlib.asynccontextmanager
-async def providers(folder: Path) -> AsyncIterator[Providers]:
+async def providers(folder: Path, keys: Keys = Keys()) -> AsyncIterator[Providers]:
     """Every simulator on free ports, in this process."""
     hosting_key, _ = _keys(folder, "hosting_host_key")
     store_key, _ = _keys(folder, "store_host_key")
@@ -105,9 +116,9 @@ async def providers(folder: Path) -> AsyncIterator[Providers]:
     allowed.write_text(client_line + "\n")
     ssh = {"ssh_port": 0, "authorized_keys": str(allowed)}
     made = Providers(
-        stripe=stripe_simulator.build({"port": 0, "api_key": STRIPE_KEY}, folder),
+        stripe=stripe_simulator.build({"port": 0, "api_key": keys.stripe}, folder),
         powerdns=powerdns.build(
-            {"port": 0, "dns_port": 0, "api_key": POWERDNS_KEY}, folder
+            {"port": 0, "dns_port": 0, "api_key": keys.powerdns}, folder
         ),
         hosting=hosting.build(
             {"port": 0, "http_port": 0, "host_key": str(hosting_key), **ssh}, folder
@@ -115,11 +126,12 @@ async def providers(folder: Path) -> AsyncIterator[Providers]:
         backup_store=backup_store.build(
             {"port": 0, "host_key": str(store_key), **ssh}, folder
         ),
-        mail=mail.build({"port": 0, "smtp_port": 0}, folder),
+        mail=mail.build({"port": 0, "smtp_port": 0, "password": keys.mail}, folder),
         proxmox=proxmox.build(
-            {"port": 0, "token_id": PVE_TOKEN, "token_secret": PVE_SECRET}, folder
+            {"port": 0, "token_id": PVE_TOKEN, "token_secret": keys.proxmox}, folder
         ),
         folder=folder,
+        keys=keys,
     )
     for simulator in made.all:
         await simulator.start()
@@ -136,20 +148,20 @@ def settings_for(made: Providers, database_url: str, **changed: Any) -> WorkerSe
             "encryption_keys": SecretStr(VAULT_KEY),
             "platform_domain": DOMAIN,
             "public_url": "http://panel.example.net",
-            "stripe_api_key": SecretStr(STRIPE_KEY),
+            "stripe_api_key": SecretStr(made.keys.stripe),
             "stripe_api_base": made.stripe.url,
             "proxmox_url": made.proxmox.api_url,
             "proxmox_token_id": PVE_TOKEN,
-            "proxmox_token_secret": SecretStr(PVE_SECRET),
+            "proxmox_token_secret": SecretStr(made.keys.proxmox),
             "proxmox_ca_file": made.proxmox.ca_file,
             "powerdns_url": made.powerdns.url,
-            "powerdns_api_key": SecretStr(POWERDNS_KEY),
+            "powerdns_api_key": SecretStr(made.keys.powerdns),
             "powerdns_dns_address": f"127.0.0.1:{made.powerdns.dns.port}",
             "hosting_ssh_key_file": made.folder / "client_key",
             "backup_store_url": f"sftp://backup@127.0.0.1:{made.backup_store.ssh.port}"
             "/backups",
             "backup_store_host_key": _public(made.folder / "store_host_key"),
-            "smtp_url": SecretStr(f"smtp://127.0.0.1:{made.mail.smtp_port}"),
+            "smtp_url": SecretStr(_relay(made)),
             "mail_from": "panel@example.net",
             "operator_email": "operator@example.net",
             "reconcile_seconds": 2.0,
@@ -157,6 +169,11 @@ def settings_for(made: Providers, database_url: str, **changed: Any) -> WorkerSe
         }
         | changed
     )
+
+
+def _relay(made: Providers) -> str:
+    login = f"panel:{made.keys.mail}@" if made.keys.mail else ""
+    return f"smtp://{login}127.0.0.1:{made.mail.smtp_port}"
 
 
 def _public(private: Path) -> str:
@@ -211,7 +228,7 @@ class World:
     ) -> dict[str, Any]:
         """POST to the Stripe simulator, as a checkout would."""
         url = f"{self.providers.stripe.url}/v1"
-        key = {"Authorization": f"Bearer {STRIPE_KEY}"}
+        key = {"Authorization": f"Bearer {self.providers.keys.stripe}"}
         answer = await self.http.post(f"{url}/{path}", data=form, headers=key)
         answer.raise_for_status()
         made: dict[str, Any] = answer.json()

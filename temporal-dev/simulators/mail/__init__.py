@@ -18,7 +18,7 @@ from email.policy import default as modern
 from pathlib import Path
 from typing import Any
 
-from aiosmtpd.smtp import SMTP, Envelope, Session
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
@@ -51,6 +51,7 @@ class Mail(Simulator):
             self.store, settings.get("bounce_url"), settings.get("bounce_secret", "")
         )
         self.smtp_port: int = settings["smtp_port"]
+        self._password: str = settings.get("password", "")
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -58,7 +59,12 @@ class Mail(Simulator):
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
             lambda: SMTP(
-                self, hostname="mail.invalid", enable_SMTPUTF8=True, loop=loop
+                self,
+                hostname="mail.invalid",
+                enable_SMTPUTF8=True,
+                loop=loop,
+                authenticator=self._logs_in,
+                auth_require_tls=False,
             ),
             "127.0.0.1",
             self.smtp_port,
@@ -71,15 +77,29 @@ class Mail(Simulator):
         await self.bounces.stop()
         await super().stop()
 
-    async def handle_RCPT(  # noqa: N802  # aiosmtpd's name
+    def _logs_in(
         self,
         _server: SMTP,
         _session: Session,
+        _envelope: Envelope,
+        _mechanism: str,
+        data: LoginPassword,
+    ) -> AuthResult:
+        return AuthResult(
+            success=data.password == self._password.encode(), handled=False
+        )
+
+    async def handle_RCPT(  # noqa: N802  # aiosmtpd's name
+        self,
+        _server: SMTP,
+        session: Session,
         envelope: Envelope,
         address: str,
         _options: list[str],
     ) -> str:
-        """Whether mail to this address is taken."""
+        """Whether mail to this address is taken, and from this client."""
+        if self._password and not session.authenticated:
+            return "530 5.7.0 Authentication required"
         if self.bounces.addresses.get(address) == REFUSED:
             return "550 5.1.1 no such user"
         envelope.rcpt_tos.append(address)
@@ -174,5 +194,6 @@ def _body(message: EmailMessage, kind: str) -> str | None:
 
 
 def build(settings: dict[str, Any], data_dir: Path) -> Mail:
-    """Settings: port, smtp_port; bounce_url and bounce_secret, if mail is sent back."""
+    """Settings: port, smtp_port; password, if not everybody may hand mail in;
+    bounce_url and bounce_secret, if mail is sent back."""
     return Mail(settings, data_dir)
