@@ -4,11 +4,12 @@ A missing or wrong one is a refusal to start which names the setting and what it
 for. Values never appear in it.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -16,6 +17,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from models.redaction import keep_out
 
 PREFIX = "MPANEL_"
+# Not by urlsplit, which refuses some addresses that others read.
+_LOGIN = re.compile(r"://[^:/@]*:(.+)@")
 
 
 @dataclass(frozen=True)
@@ -89,8 +92,7 @@ def _secrets(text: str) -> Iterator[str]:
     """The whole, and what somebody might repeat alone: an address's password, a key
     of several."""
     yield text
-    if "://" in text:
-        password = urlsplit(text).password or ""
-        yield from (password, unquote(password))
-    else:
+    if login := _LOGIN.search(text):
+        yield from (login[1], unquote(login[1]))
+    elif "://" not in text:
         yield from (key.partition(":")[2].strip() for key in text.split(","))
