@@ -7,6 +7,7 @@ from api.services import cloudpods as service
 from models.cloudpods import CloudPod
 from models.jobs import Job
 from models.states import JobKind, JobStatus, SaveKind, SuspensionReason
+from tests.workflows.node_paths import NODE_PATHS
 from tests.workflows.operator import OPERATOR, abort_item
 from tests.workflows.paths import finished
 from tests.workflows.pods import MINI, a_pod
@@ -128,4 +129,5 @@ POD_PATHS: Mapping[str, Path] = {
     "RestoreCloudPod.done": gone_back_to(SaveKind.BACKUP),
     "RebuildCloudPod.done": rebuilt,
     "DeleteCloudPod.done": deleted,
+    **NODE_PATHS,
 }

@@ -16,11 +16,10 @@ from models.effects import Effect
 from models.jobs import Job
 from models.servers import Server
 from models.states import JobKind, JobStatus, Reason, ServiceStatus, SuspensionReason
+from tests.workflows.node_paths import MIGRATE, REFUSED
 from tests.workflows.operator import OPERATOR, abort_item, retry
 from tests.workflows.pods import MINI, NANO, a_pod, guests, pod_world
 from tests.world import Providers, World
-
-MIGRATE = "POST /nodes/{node}/qemu/{vmid}/migrate"
 
 
 @pytest.fixture
@@ -151,18 +150,67 @@ async def test_whatever_befalls_the_call_it_is_moved_once(
     assert [one["op"] for one in await pods.calls("proxmox")].count(fault["op"]) > 0
 
 
+@pytest.mark.parametrize(
+    ("item", "task"), [(MINI, "task qmigrate"), (NANO, "task vzmigrate")]
+)
+async def test_a_worker_that_ends_amid_a_move_leaves_one_move(
+    pods: World, item: tuple[str, str], task: str
+) -> None:
+    pod = await a_pod(pods, item)
+    node = await node_of(pods, pod)
+    await pods.control("proxmox", "PUT", "settings", json={"delays": {task: 3}})
+    job = await drain(pods, node)
+
+    async def moving() -> bool:
+        return any(one["op"] == task for one in await pods.calls("proxmox"))
+
+    await pods.until(moving, bool)
+
+    await pods.worker.stop()
+    pods.worker.start()
+
+    job = await pods.ended(job, within=90)
+    assert job.status == JobStatus.SUCCEEDED, job
+    await gone_on(pods, pod, node, status="running")
+    assert await moves(pods) == {str(pod.vmid): 1}
+    asked = [one["op"] for one in await pods.calls("proxmox")]
+    assert len([one for one in asked if one.endswith("/migrate")]) == 1
+
+
+@pytest.mark.parametrize("lost", ["task qmdestroy", "POST /nodes/{node}/qemu"])
+async def test_a_run_that_is_lost_halfway_is_carried_on_by_the_next(
+    pods: World, lost: str
+) -> None:
+    pod = await a_pod(pods, MINI)
+    node = await node_of(pods, pod)
+    delays = {"delays": {lost: 3}}
+    await pods.control("proxmox", "PUT", "settings", json=delays)
+    await pods.fault("proxmox", REFUSED)
+    job = await drain(pods, node)
+    move = await move_of(pods, pod)
+
+    async def there() -> bool:
+        return any(one["op"] == lost for one in await pods.calls("proxmox"))
+
+    await pods.until(there, bool, within=60)
+    move = await pods.read(Job, move.id)
+    await pods.client.get_workflow_handle(move.workflow_id).terminate("by hand")
+    await retry(pods, await pods.parked(move, within=60))
+
+    job = await pods.ended(job, within=90)
+    assert job.status == JobStatus.SUCCEEDED, job
+    await gone_on(pods, pod, node, status="running")
+    assert len(await guests(pods)) == 1
+    effects = Counter(effect for effect, _ in await pods.effects("proxmox"))
+    assert (effects["guest.created"], effects["guest.removed"]) == (2, 1)
+
+
 async def test_where_moving_is_refused_its_backup_is_restored_over_there(
     pods: World,
 ) -> None:
     pod = await a_pod(pods, MINI)
     node = await node_of(pods, pod)
-    refusal = {
-        "kind": "fail",
-        "op": MIGRATE,
-        "status": 500,
-        "message": "migrating this disk is not supported",
-    }
-    await pods.fault("proxmox", {"times": 9, **refusal})
+    await pods.fault("proxmox", REFUSED)
 
     job = await pods.ended(await drain(pods, node), within=90)
 
