@@ -63,7 +63,7 @@ async def test_a_cloudpod_is_drawn_from_its_product(
         ("name", "-x"),
         ("name", "x" * 41),
         ("template", "CPOD-OTHER"),
-        ("productId", str(uuid4())),
+        ("productId", "00000000-0000-4000-8000-00000000dead"),
     ],
 )
 async def test_a_wrong_wish_names_its_field_and_stores_nothing(

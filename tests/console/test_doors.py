@@ -3,7 +3,6 @@
 import re
 from collections.abc import AsyncIterator
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import pytest
@@ -232,7 +231,7 @@ async def test_a_wrong_form_is_shown_again_with_what_is_wrong(
     ("method", "path", "status"),
     [
         ("GET", "/console/nothing", 404),
-        ("GET", f"/console/inbox/{uuid4()}", 404),
+        ("GET", "/console/inbox/00000000-0000-4000-8000-00000000dead", 404),
         ("GET", "/console/inbox/not-an-id", 404),
         ("PUT", "/console/inbox", 405),
         ("GET", "/console/inbox?page=0", 422),
