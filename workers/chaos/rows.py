@@ -1,5 +1,7 @@
 """Our rows, read past the API: a board that must tell what is so while all dies."""
 
+import asyncio
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +10,8 @@ import psycopg
 
 from workers.dev.running import RunningStack
 
+# Seconds for which PostgreSQL may be away.
+_BACK_WITHIN = 60.0
 _BOARD = (
     "select o.id::text, c.email, o.status as order, j.kind, j.status, s.name as step,"
     " s.status as how, s.tries, j.message"
@@ -51,7 +55,7 @@ class Rows:
         """Every order with its jobs; None while the database is away."""
         with suppress(psycopg.Error, OSError):
             found: dict[str, OrderState] = {}
-            for row in await self._all(_BOARD):
+            for row in await self._ask(_BOARD):
                 order = found.setdefault(row[0], OrderState(row[0], row[1], row[2], []))
                 job = JobState(row[3], row[4], row[5], row[6], row[7] or 0, row[8])
                 order.jobs.append(job)
@@ -83,6 +87,17 @@ class Rows:
         return int((await self._all(query))[0][0])
 
     async def _all(self, query: Any) -> list[tuple[Any, ...]]:
+        """Asked again while PostgreSQL, which dies of the plan too, comes back."""
+        deadline = time.monotonic() + _BACK_WITHIN
+        while True:
+            try:
+                return await self._ask(query)
+            except psycopg.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(0.2)
+
+    async def _ask(self, query: Any) -> list[tuple[Any, ...]]:
         connection = await psycopg.AsyncConnection.connect(
             self._stack.dev["database_url"], connect_timeout=2
         )
