@@ -21,6 +21,8 @@ from tests.workflows.operator import OPERATOR, abort_item, retry
 from tests.workflows.pods import MINI, NANO, a_pod, guests, pod_world
 from tests.world import Providers, World
 
+SLOW = {"task qmigrate": 3}
+
 
 @pytest.fixture
 async def pods(
@@ -175,6 +177,30 @@ async def test_a_worker_that_ends_amid_a_move_leaves_one_move(
     assert await moves(pods) == {str(pod.vmid): 1}
     asked = [one["op"] for one in await pods.calls("proxmox")]
     assert len([one for one in asked if one.endswith("/migrate")]) == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "execute_then_timeout", "op": MIGRATE, "seconds": 0.1},
+        {"kind": "fail", "op": "GET /nodes/{node}/tasks/{upid}/status", "status": 595},
+    ],
+)
+async def test_a_move_whose_end_nobody_saw_is_waited_for_and_not_asked_for_again(
+    pods: World, fault: dict[str, Any]
+) -> None:
+    pod = await a_pod(pods, MINI)
+    node = await node_of(pods, pod)
+    await pods.control("proxmox", "PUT", "settings", json={"delays": SLOW})
+    await pods.fault("proxmox", {"times": 1, **fault})
+
+    job = await pods.ended(await drain(pods, node), within=90)
+
+    assert job.status == JobStatus.SUCCEEDED, job
+    await gone_on(pods, pod, node, status="running")
+    asked = [one["op"] for one in await pods.calls("proxmox")]
+    assert asked.count(MIGRATE) == 1
+    assert await moves(pods) == {str(pod.vmid): 1}
 
 
 @pytest.mark.parametrize("lost", ["task qmdestroy", "POST /nodes/{node}/qemu"])
