@@ -231,6 +231,30 @@ async def test_a_run_that_is_lost_halfway_is_carried_on_by_the_next(
     assert (effects["guest.created"], effects["guest.removed"]) == (2, 1)
 
 
+async def test_one_that_is_nowhere_but_in_its_backup_is_carried_on_by_the_next_run(
+    pods: World,
+) -> None:
+    pod = await a_pod(pods, MINI)
+    node = await node_of(pods, pod)
+    full = {"kind": "fail", "op": "POST /nodes/{node}/qemu", "status": 500}
+    full |= {"message": "no space left on device", "times": 1}
+    await pods.fault("proxmox", REFUSED, full)
+    job = await drain(pods, node)
+    move = await pods.parked(await move_of(pods, pod), within=60)
+    assert await guests(pods) == {}
+
+    await pods.client.get_workflow_handle(move.workflow_id).terminate("by hand")
+    move = await pods.until(
+        lambda: pods.read(Job, move.id),
+        lambda one: one.reason == Reason.RUN_ENDED_OUTSIDE,
+    )
+    await retry(pods, move)
+
+    job = await pods.ended(job, within=60)
+    assert job.status == JobStatus.SUCCEEDED, job
+    await gone_on(pods, pod, node, status="running")
+
+
 async def test_where_moving_is_refused_its_backup_is_restored_over_there(
     pods: World,
 ) -> None:
