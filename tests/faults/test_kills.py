@@ -50,7 +50,7 @@ class Cell:
         return f"{self.victim} {self.moment} at {self.call}"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def calls(shop: Shop) -> Sequence[Call]:
     """The golden run, its calls counted."""
     since = Ledgers(shop)
