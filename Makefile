@@ -31,7 +31,7 @@ lint: $(STAMP)  ## ruff, mypy strict, import contracts
 	$(BIN)/lint-imports
 
 faults: $(STAMP)  ## kill every part at every provider call (long)
-	@$(BIN)/python -m pytest -m faults tests/faults $(ARGS)
+	@$(BIN)/python -m pytest -m faults tests/faults tests/stack $(ARGS)
 
 bench: $(STAMP)  ## what things cost, as ratios (ten minutes; ARGS="--only web")
 	@$(BIN)/python -m tests.bench $(ARGS)

@@ -15,6 +15,8 @@ from workers.chaos.weather import PARTS, faults, kills
 COMMAND = (sys.executable, "-m", "workers.cli", "demo", "--chaos")
 
 
+# It loads the machine for minutes, and the stacks beside it promise seconds.
+@pytest.mark.faults
 @pytest.mark.timeout(600)
 def test_four_orders_come_through_it() -> None:
     said = subprocess.run(
