@@ -73,6 +73,10 @@ def configure(settings: LogSettings, out: TextIO | None = None) -> None:
     root.setLevel(max(level, logging.WARNING))
     for name, least in _CHATTY.items():
         logging.getLogger(name).setLevel(max(level, least))
+    # uvicorn's own set-up, once made, keeps its lines from going up to the root.
+    uvicorn = logging.getLogger("uvicorn")
+    uvicorn.handlers.clear()
+    uvicorn.propagate = True
     logging.captureWarnings(True)
 
 

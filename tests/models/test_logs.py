@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 from pydantic import SecretStr
+from uvicorn.config import LOGGING_CONFIG, Config
 
 from models.logs import about
 from models.redaction import masked, redacted
@@ -115,6 +116,13 @@ def test_libraries_log_the_same_way_and_only_what_matters(lines: Lines) -> None:
         ("uvicorn.error", "info", "j-1"),
         ("py.warnings", "warning", "j-1"),
     ]
+
+
+def test_a_set_up_that_a_library_made_for_itself_is_undone() -> None:
+    Config("tests", log_config=LOGGING_CONFIG)
+    with logged() as lines:
+        logging.getLogger("uvicorn.error").info("Started")
+        assert [line["logger"] for line in lines.all] == ["uvicorn.error"]
 
 
 def test_an_error_tells_where_it_was_raised(lines: Lines) -> None:
