@@ -19,6 +19,7 @@ from activities.consoles import ConsoleActivities
 from activities.dns import DnsActivities
 from activities.effects import EffectLedger
 from activities.jobs import JobActivities
+from activities.name_records import NameRecords
 from activities.nodes import NodeActivities
 from activities.orders import OrderActivities
 from activities.providers.cloudpanel import CloudPanel
@@ -95,7 +96,9 @@ def wire(
     orders = OrderActivities(store, stripe)
     refunds = RefundActivities(store, stripe)
     websites = WebsiteActivities(store, effects, panels, probe)
-    dns = DnsActivities(store, effects, names, platform_domain=settings.platform_domain)
+    platform_domain = settings.platform_domain
+    records = NameRecords(effects, names, platform_domain=platform_domain)
+    dns = DnsActivities(store, records, platform_domain=platform_domain)
     backups = BackupActivities(
         store, effects, vault, panels, archives, schedules, probe
     )
@@ -107,9 +110,7 @@ def wire(
         backups=settings.proxmox_backup_storage,
         hold=settings.cloudpod_hold_seconds,
     )
-    pod_names = CloudPodNames(
-        store, effects, names, platform_domain=settings.platform_domain
-    )
+    pod_names = CloudPodNames(store, records, platform_domain=platform_domain)
     pod_moves = CloudPodMoves(
         store, effects, outside.cluster, backups=settings.proxmox_backup_storage
     )
@@ -123,7 +124,7 @@ def wire(
         client,
         stripe,
         unclaimed_after=timedelta(seconds=settings.unclaimed_after_seconds),
-        platform_domain=settings.platform_domain,
+        platform_domain=platform_domain,
     )
     return Wired(
         db=db,
@@ -147,7 +148,7 @@ def wire(
         desk=Desk(db, _manners(settings)),
         alarms=Alarms(db, pollers(client)),
         stripe_watch=watch,
-        rechecks=Rechecks(db, _checks(db, outside)),
+        rechecks=Rechecks(db, _checks(db, outside, records)),
         orphans=Orphans(
             db,
             Listings(
@@ -208,8 +209,10 @@ def _senders(
     }
 
 
-def _checks(db: Database, outside: Clients) -> dict[tuple[str, str], Check]:
-    panels, names, archives = outside.panels, outside.names, outside.archives
+def _checks(
+    db: Database, outside: Clients, records: NameRecords
+) -> dict[tuple[str, str], Check]:
+    panels, archives = outside.panels, outside.archives
     schedules, cluster = outside.schedules, outside.cluster
 
     async def panel_of(effect: Effect) -> CloudPanel:
@@ -227,20 +230,6 @@ def _checks(db: Database, outside: Clients) -> dict[tuple[str, str], Check]:
     async def remove_site(effect: Effect) -> None:
         panel = await panel_of(effect)
         await panel.delete_site(effect.facts["domain"], site_user=user_of(effect))
-
-    async def record_exists(effect: Effect) -> bool:
-        found = await names.record(
-            effect.facts["zone"], effect.facts["name"], effect.facts["type"]
-        )
-        return found is not None and found.reference == effect.reference
-
-    async def remove_record(effect: Effect) -> None:
-        await names.delete_record(
-            effect.facts["zone"],
-            effect.facts["name"],
-            effect.facts["type"],
-            reference=effect.reference,
-        )
 
     async def archive_exists(effect: Effect) -> bool:
         return await archives.find(effect.facts["archive"]) is not None
@@ -269,6 +258,6 @@ def _checks(db: Database, outside: Clients) -> dict[tuple[str, str], Check]:
         ("proxmox", "guest"): Check(guest_exists, remove_guest),
         ("temporal", "schedule"): Check(schedule_exists, remove_schedule),
         ("cloudpanel", "site"): Check(site_exists, remove_site),
-        ("powerdns", "record"): Check(record_exists, remove_record),
+        ("powerdns", "record"): Check(records.stands, records.delete),
         ("backup_store", "archive"): Check(archive_exists, remove_archive),
     }
