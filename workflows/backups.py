@@ -7,9 +7,8 @@ from temporalio.common import RetryPolicy, SearchAttributeKey
 
 with workflow.unsafe.imports_passed_through():
     from activities.backups import BackupActivities, Daily, TickCall
-    from activities.calls import JobRef
 
-from workflows.engine.job import JobWorkflow
+from workflows.engine.job import JobWorkflow, job_workflow
 from workflows.engine.patience import LONG, QUICK
 from workflows.engine.steps import Step
 from workflows.queues import BACKUPS, HOSTING, STORIES
@@ -71,19 +70,11 @@ _UNTIL_IT_IS_FREE = RetryPolicy(
 )
 
 
-@workflow.defn(name="EnableBackups")
+@job_workflow(name="EnableBackups")
 class EnableBackups(JobWorkflow):
     """Gives an active website its daily schedule."""
 
     STEPS = (ENABLE_SCHEDULE, CONFIRM_SCHEDULE)
-
-    @workflow.run
-    async def run(self, ref: JobRef) -> None:
-        await self.tell(self.story())
-
-    async def story(self) -> None:
-        await self.step(ENABLE_SCHEDULE)
-        await self.step(CONFIRM_SCHEDULE)
 
 
 @workflow.defn(name="BackupTick")
@@ -107,15 +98,11 @@ class BackupTick:
         )
 
 
-@workflow.defn(name="BackupWebsite")
+@job_workflow(name="BackupWebsite")
 class BackupWebsite(JobWorkflow):
     """Archives a website and lets go of archives past their time."""
 
     STEPS = (ARCHIVE_SITE, KEEP_BACKUP, EXPIRE_BACKUPS)
-
-    @workflow.run
-    async def run(self, ref: JobRef) -> None:
-        await self.tell(self.story())
 
     async def story(self) -> None:
         await self.step(ARCHIVE_SITE)
@@ -124,16 +111,8 @@ class BackupWebsite(JobWorkflow):
         await self.step(EXPIRE_BACKUPS)
 
 
-@workflow.defn(name="RestoreWebsite")
+@job_workflow(name="RestoreWebsite")
 class RestoreWebsite(JobWorkflow):
     """Brings an archive back into its website."""
 
     STEPS = (RESTORE_SITE, PROBE_RESTORED)
-
-    @workflow.run
-    async def run(self, ref: JobRef) -> None:
-        await self.tell(self.story())
-
-    async def story(self) -> None:
-        await self.step(RESTORE_SITE)
-        await self.step(PROBE_RESTORED)

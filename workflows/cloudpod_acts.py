@@ -4,7 +4,6 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.calls import JobRef
     from activities.cloudpod_acts import CloudPodActs
     from activities.cloudpod_names import CloudPodNames
     from activities.cloudpods import CloudPodActivities
@@ -16,7 +15,7 @@ from workflows.cloudpods import (
     GUARD_GUEST,
     START_GUEST,
 )
-from workflows.engine.job import JobWorkflow
+from workflows.engine.job import JobWorkflow, job_workflow
 from workflows.engine.patience import LONG
 from workflows.engine.steps import Step
 from workflows.queues import POWERDNS, PROXMOX, STORIES
@@ -113,138 +112,70 @@ END_POD_REMOVAL = Step(
 )
 
 
-@workflow.defn(name="SuspendCloudPod")
+@job_workflow(name="SuspendCloudPod")
 class SuspendCloudPod(JobWorkflow):
     """Stops the guest; its data stay."""
 
     STEPS = (SUSPEND_GUEST,)
 
-    @workflow.run
-    async def run(self, ref: JobRef) -> None:
-        await self.tell(self.story())
 
-    async def story(self) -> None:
-        await self.step(SUSPEND_GUEST)
-
-
-@workflow.defn(name="ResumeCloudPod")
+@job_workflow(name="ResumeCloudPod")
 class ResumeCloudPod(JobWorkflow):
     """Brings a suspended guest back."""
 
     STEPS = (RESUME_GUEST,)
 
-    @workflow.run
-    async def run(self, ref: JobRef) -> None:
-        await self.tell(self.story())
 
-    async def story(self) -> None:
-        await self.step(RESUME_GUEST)
-
-
-@workflow.defn(name="RestartCloudPod")
+@job_workflow(name="RestartCloudPod")
 class RestartCloudPod(JobWorkflow):
     """Ends the guest's system in good order, and starts it."""
 
     STEPS = (RESTART_GUEST, SEE_BACK)
 
-    @workflow.run
-    async def run(self, ref: JobRef) -> None:
-        await self.tell(self.story())
 
-    async def story(self) -> None:
-        await self.step(RESTART_GUEST)
-        await self.step(SEE_BACK)
-
-
-@workflow.defn(name="ResizeCloudPod")
+@job_workflow(name="ResizeCloudPod")
 class ResizeCloudPod(JobWorkflow):
     """Another size: CPU and memory up and down, the disk up."""
 
     STEPS = (RESERVE_SIZE, CONFIGURE_GUEST, GROW_DISK, APPLY_SIZE, SEE_BACK)
 
-    @workflow.run
-    async def run(self, ref: JobRef) -> None:
-        await self.tell(self.story())
 
-    async def story(self) -> None:
-        for step in (RESERVE_SIZE, CONFIGURE_GUEST, GROW_DISK, APPLY_SIZE):
-            await self.step(step)
-        await self.step(SEE_BACK)
-
-
-@workflow.defn(name="RenameCloudPod")
+@job_workflow(name="RenameCloudPod")
 class RenameCloudPod(JobWorkflow):
     """Another name."""
 
     STEPS = (RENAME_GUEST,)
 
-    @workflow.run
-    async def run(self, ref: JobRef) -> None:
-        await self.tell(self.story())
 
-    async def story(self) -> None:
-        await self.step(RENAME_GUEST)
-
-
-@workflow.defn(name="SnapshotCloudPod")
+@job_workflow(name="SnapshotCloudPod")
 class SnapshotCloudPod(JobWorkflow):
     """Keeps how it is now, beside its disks."""
 
     STEPS = (TAKE_SNAPSHOT,)
 
-    @workflow.run
-    async def run(self, ref: JobRef) -> None:
-        await self.tell(self.story())
 
-    async def story(self) -> None:
-        await self.step(TAKE_SNAPSHOT)
-
-
-@workflow.defn(name="RollBackCloudPod")
+@job_workflow(name="RollBackCloudPod")
 class RollBackCloudPod(JobWorkflow):
     """Back to a snapshot."""
 
     STEPS = (ROLL_BACK, SEE_BACK)
 
-    @workflow.run
-    async def run(self, ref: JobRef) -> None:
-        await self.tell(self.story())
 
-    async def story(self) -> None:
-        await self.step(ROLL_BACK)
-        await self.step(SEE_BACK)
-
-
-@workflow.defn(name="BackUpCloudPod")
+@job_workflow(name="BackUpCloudPod")
 class BackUpCloudPod(JobWorkflow):
     """Keeps how it is now, away from its node."""
 
     STEPS = (BACK_UP_GUEST,)
 
-    @workflow.run
-    async def run(self, ref: JobRef) -> None:
-        await self.tell(self.story())
 
-    async def story(self) -> None:
-        await self.step(BACK_UP_GUEST)
-
-
-@workflow.defn(name="RestoreCloudPod")
+@job_workflow(name="RestoreCloudPod")
 class RestoreCloudPod(JobWorkflow):
     """Back to a backup."""
 
     STEPS = (RESTORE_GUEST, SEE_BACK)
 
-    @workflow.run
-    async def run(self, ref: JobRef) -> None:
-        await self.tell(self.story())
 
-    async def story(self) -> None:
-        await self.step(RESTORE_GUEST)
-        await self.step(SEE_BACK)
-
-
-@workflow.defn(name="RebuildCloudPod")
+@job_workflow(name="RebuildCloudPod")
 class RebuildCloudPod(JobWorkflow):
     """A new guest from the template, with the old one's name, VMID and address."""
 
@@ -258,19 +189,8 @@ class RebuildCloudPod(JobWorkflow):
         SEE_BACK,
     )
 
-    @workflow.run
-    async def run(self, ref: JobRef) -> None:
-        await self.tell(self.story())
 
-    async def story(self) -> None:
-        await self.step(REMOVE_GUEST)
-        for step in (CREATE_GUEST, CONFIGURE_GUEST, GROW_DISK, GUARD_GUEST):
-            await self.step(step)
-        await self.step(START_GUEST)
-        await self.step(SEE_BACK)
-
-
-@workflow.defn(name="DeleteCloudPod")
+@job_workflow(name="DeleteCloudPod")
 class DeleteCloudPod(JobWorkflow):
     """Backs it up, holds it a while, then takes it away until its node and the cluster
     know nothing of it."""
@@ -283,10 +203,6 @@ class DeleteCloudPod(JobWorkflow):
         DESTROY_GUEST,
         END_POD_REMOVAL,
     )
-
-    @workflow.run
-    async def run(self, ref: JobRef) -> None:
-        await self.tell(self.story())
 
     async def story(self) -> None:
         if await self.step(BEGIN_POD_REMOVAL):

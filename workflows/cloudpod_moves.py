@@ -3,12 +3,11 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.calls import JobRef
     from activities.cloudpod_moves import MOVED, REFUSED, CloudPodMoves
 
 from workflows.cloudpod_acts import BACK_UP_GUEST
 from workflows.cloudpods import on
-from workflows.engine.job import JobWorkflow
+from workflows.engine.job import JobWorkflow, job_workflow
 from workflows.engine.patience import LONG
 from workflows.engine.steps import Step
 from workflows.queues import PROXMOX
@@ -39,7 +38,7 @@ SEE_MOVED = Step(
 )
 
 
-@workflow.defn(name="MoveCloudPod")
+@job_workflow(name="MoveCloudPod")
 class MoveCloudPod(JobWorkflow):
     """Moves the guest; where Proxmox refuses, its backup is restored over there."""
 
@@ -51,10 +50,6 @@ class MoveCloudPod(JobWorkflow):
         CARRY_GUEST,
         SEE_MOVED,
     )
-
-    @workflow.run
-    async def run(self, ref: JobRef) -> None:
-        await self.tell(self.story())
 
     async def story(self) -> None:
         node: str = await self.step(RESERVE_ROOM)

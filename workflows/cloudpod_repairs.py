@@ -3,11 +3,10 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.calls import JobRef
     from activities.cloudpod_repairs import REBUILD, RESTORE, CloudPodRepairs
 
 from workflows.cloudpods import CONFIGURE_GUEST, CREATE_GUEST, GROW_DISK, GUARD_GUEST
-from workflows.engine.job import JobWorkflow
+from workflows.engine.job import JobWorkflow, job_workflow
 from workflows.engine.patience import LONG
 from workflows.engine.steps import Step
 from workflows.queues import PROXMOX
@@ -34,7 +33,7 @@ SETTLE_GUEST = Step(
 )
 
 
-@workflow.defn(name="RepairCloudPod")
+@job_workflow(name="RepairCloudPod")
 class RepairCloudPod(JobWorkflow):
     """Starts or stops the guest; one that is gone is restored, or else built anew."""
 
@@ -47,10 +46,6 @@ class RepairCloudPod(JobWorkflow):
         GUARD_GUEST,
         SETTLE_GUEST,
     )
-
-    @workflow.run
-    async def run(self, ref: JobRef) -> None:
-        await self.tell(self.story())
 
     async def story(self) -> None:
         way: str = await self.step(ASSESS_GUEST)

@@ -5,11 +5,10 @@ from dataclasses import replace
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.calls import JobRef
     from activities.cloudpod_names import CloudPodNames
     from activities.cloudpods import CloudPodActivities
 
-from workflows.engine.job import JobWorkflow
+from workflows.engine.job import JobWorkflow, job_workflow
 from workflows.engine.patience import LONG
 from workflows.engine.steps import Step
 from workflows.queues import POWERDNS, PROXMOX, STORIES, node_queue
@@ -71,7 +70,7 @@ def on(node: str, step: Step) -> Step:
     return replace(step, queue=node_queue(node))
 
 
-@workflow.defn(name="ProvisionCloudPod")
+@job_workflow(name="ProvisionCloudPod")
 class ProvisionCloudPod(JobWorkflow):
     """Turns a paid item into a running guest, or leaves nothing behind."""
 
@@ -85,10 +84,6 @@ class ProvisionCloudPod(JobWorkflow):
         START_GUEST,
         CALL_ACTIVE,
     )
-
-    @workflow.run
-    async def run(self, ref: JobRef) -> None:
-        await self.tell(self.story())
 
     async def story(self) -> None:
         node: str = await self.step(PLACE_CLOUDPOD)

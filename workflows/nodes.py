@@ -3,10 +3,9 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.calls import JobRef
     from activities.nodes import NodeActivities
 
-from workflows.engine.job import JobWorkflow
+from workflows.engine.job import JobWorkflow, job_workflow
 from workflows.engine.steps import Step
 from workflows.queues import STORIES
 
@@ -26,16 +25,8 @@ EMPTY_NODE = Step(
 )
 
 
-@workflow.defn(name="DrainNode")
+@job_workflow(name="DrainNode")
 class DrainNode(JobWorkflow):
     """Ends with an empty node, which takes nothing new until it is told to."""
 
     STEPS = (BEGIN_DRAIN, EMPTY_NODE)
-
-    @workflow.run
-    async def run(self, ref: JobRef) -> None:
-        await self.tell(self.story())
-
-    async def story(self) -> None:
-        await self.step(BEGIN_DRAIN)
-        await self.step(EMPTY_NODE)

@@ -17,7 +17,7 @@ with workflow.unsafe.imports_passed_through():
 
 from models.states import JobStatus
 from workflows.engine.children import run_child
-from workflows.engine.job import JobWorkflow
+from workflows.engine.job import JobWorkflow, job_workflow
 from workflows.engine.steps import Step
 from workflows.queues import STORIES, STRIPE
 
@@ -59,15 +59,11 @@ REFUND_ORDER = Step(
 )
 
 
-@workflow.defn(name="FulfilOrder")
+@job_workflow(name="FulfilOrder")
 class FulfilOrder(JobWorkflow):
     """Proves the payment, releases the lines side by side, settles the order."""
 
     STEPS = (PROVE_PAYMENT, AWAIT_ITEM, REFUND_UNDONE, SETTLE_ORDER)
-
-    @workflow.run
-    async def run(self, ref: JobRef) -> None:
-        await self.tell(self.story())
 
     async def story(self) -> None:
         items: list[ItemPlan] = await self.step(PROVE_PAYMENT)

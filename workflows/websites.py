@@ -4,11 +4,10 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.backups import BackupActivities
-    from activities.calls import JobRef
     from activities.dns import DnsActivities
     from activities.websites import WebsiteActivities
 
-from workflows.engine.job import JobWorkflow
+from workflows.engine.job import JobWorkflow, job_workflow
 from workflows.engine.steps import Step
 from workflows.queues import BACKUPS, HOSTING, POWERDNS, STORIES
 
@@ -92,15 +91,11 @@ RESUME_SITE = Step(
 )
 
 
-@workflow.defn(name="ProvisionWebsite")
+@job_workflow(name="ProvisionWebsite")
 class ProvisionWebsite(JobWorkflow):
     """Turns a paid item into a website that answers, or leaves nothing behind."""
 
     STEPS = (PLACE_WEBSITE, CREATE_SITE, CREATE_RECORD, DEPLOY_STARTER, GO_LIVE)
-
-    @workflow.run
-    async def run(self, ref: JobRef) -> None:
-        await self.tell(self.story())
 
     async def story(self) -> None:
         await self.step(PLACE_WEBSITE)
@@ -114,15 +109,11 @@ class ProvisionWebsite(JobWorkflow):
         await self.step(DEPLOY_STARTER)
 
 
-@workflow.defn(name="DeleteWebsite")
+@job_workflow(name="DeleteWebsite")
 class DeleteWebsite(JobWorkflow):
     """Takes a website away until nothing of it is left but its archives."""
 
     STEPS = (BEGIN_REMOVAL, STOP_BACKUPS, DELETE_RECORD, DELETE_SITE, END_REMOVAL)
-
-    @workflow.run
-    async def run(self, ref: JobRef) -> None:
-        await self.tell(self.story())
 
     async def story(self) -> None:
         await self.step(BEGIN_REMOVAL)
@@ -133,29 +124,15 @@ class DeleteWebsite(JobWorkflow):
         await self.step(END_REMOVAL)
 
 
-@workflow.defn(name="SuspendWebsite")
+@job_workflow(name="SuspendWebsite")
 class SuspendWebsite(JobWorkflow):
     """Shows a notice instead of the site; nothing is deleted."""
 
     STEPS = (SUSPEND_SITE,)
 
-    @workflow.run
-    async def run(self, ref: JobRef) -> None:
-        await self.tell(self.story())
 
-    async def story(self) -> None:
-        await self.step(SUSPEND_SITE)
-
-
-@workflow.defn(name="ResumeWebsite")
+@job_workflow(name="ResumeWebsite")
 class ResumeWebsite(JobWorkflow):
     """Brings a suspended site back."""
 
     STEPS = (RESUME_SITE,)
-
-    @workflow.run
-    async def run(self, ref: JobRef) -> None:
-        await self.tell(self.story())
-
-    async def story(self) -> None:
-        await self.step(RESUME_SITE)

@@ -8,7 +8,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from activities.calls import JobRef
 
-from workflows.engine.job import JobWorkflow
+from workflows.engine.job import JobWorkflow, job_workflow
 from workflows.websites import (
     CREATE_RECORD,
     CREATE_SITE,
@@ -19,22 +19,11 @@ from workflows.websites import (
 )
 
 
-@workflow.defn(name="ProvisionWebsite")
+@job_workflow(name="ProvisionWebsite")
 class Reordered(JobWorkflow):
     """The record before the group, instead of beside the site."""
 
-    STEPS = ProvisionWebsite.STEPS
-
-    @workflow.run
-    async def run(self, ref: JobRef) -> None:
-        await self.tell(self.story())
-
-    async def story(self) -> None:
-        await self.step(PLACE_WEBSITE)
-        await self.step(CREATE_RECORD)
-        await self.step(CREATE_SITE)
-        await self.step(DEPLOY_STARTER)
-        await self.step(GO_LIVE)
+    STEPS = (PLACE_WEBSITE, CREATE_RECORD, CREATE_SITE, DEPLOY_STARTER, GO_LIVE)
 
 
 @workflow.defn(name="ProvisionWebsite")

@@ -99,6 +99,16 @@ def test_words_alone_leave_the_fingerprint_as_it_is(before: str, after: str) -> 
     assert fingerprint(before) == fingerprint(after)
 
 
+def test_a_job_without_a_story_is_known_by_its_steps() -> None:
+    def of(body: str) -> dict[str, list[str]]:
+        return dict(_of(ast.parse(f"class A:\n {body}\n"), "a"))
+
+    listed = of("STEPS = (X, Y)")
+
+    assert listed != of("STEPS = (Y, X)")
+    assert listed == of("async def story(self): self.step(X); self.step(Y)")
+
+
 def fingerprint(story: str) -> dict[str, list[str]]:
     return dict(_of(ast.parse(f"class A:\n def story(self):\n  {story}\n"), "a"))
 
@@ -115,10 +125,27 @@ def _of(tree: ast.Module, module: str) -> Iterator[tuple[str, list[str]]]:
         yield f"{module}:steps", steps
     for story in tree.body:
         if isinstance(story, ast.ClassDef):
+            if listed := _listed(story):
+                yield f"{module}:{story.name}.story", listed
             for method in story.body:
                 if any(_calls(node, COMMANDS) for node in ast.walk(method)):
                     assert isinstance(method, ast.FunctionDef | ast.AsyncFunctionDef)
                     yield f"{module}:{story.name}.{method.name}", [*_commands(method)]
+
+
+def _listed(story: ast.ClassDef) -> list[str]:
+    """The commands of a job that tells no story but its `STEPS`."""
+    if any(
+        isinstance(it, ast.AsyncFunctionDef) and it.name == "story" for it in story.body
+    ):
+        return []
+    for it in story.body:
+        match it:
+            case ast.Assign(
+                targets=[ast.Name(id="STEPS")], value=ast.Tuple(elts=steps)
+            ):
+                return [f"step({ast.unparse(step)})" for step in steps]
+    return []
 
 
 def _commands(node: ast.AST) -> Iterator[str]:

@@ -7,8 +7,8 @@ really ended, and takes back what was done, newest first.
 """
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, ClassVar
+from collections.abc import Callable, Coroutine
+from typing import Any, ClassVar, TypeVar
 
 from temporalio import workflow
 from temporalio.common import Priority
@@ -38,18 +38,16 @@ from workflows.engine import search
 from workflows.engine.group import Group, ended
 from workflows.engine.patience import AGAIN, ALIVE, NOTE, NOTE_TIME
 from workflows.engine.steps import Step
-from workflows.queues import STORIES
 
 JOB_ABORTED = "JobAborted"
 JOB_ENDED = "JobEnded"
 
+J = TypeVar("J", bound="JobWorkflow")
+
 
 class JobWorkflow:
-    """Base of every job's workflow. A subclass gives `STEPS` and a story:
-
-    @workflow.run
-    async def run(self, ref: JobRef) -> None:
-        await self.tell(self.story())
+    """Base of every job's workflow, declared by `job_workflow`. A subclass gives
+    `STEPS`, and a story of its own if it is more than these one after the other.
     """
 
     # In the order of the story; a later generation undoes from here and `effects`.
@@ -75,6 +73,11 @@ class JobWorkflow:
         )
 
     # --- the story ------------------------------------------------------------------
+
+    async def story(self) -> None:
+        """What is to be done: the steps, one after the other."""
+        for step in self.STEPS:
+            await self.step(step)
 
     async def tell(self, story: Coroutine[Any, Any, None]) -> None:
         """Runs the story to its end, or back to where it began.
@@ -373,6 +376,25 @@ class JobWorkflow:
         return told
 
 
+def job_workflow(name: str) -> Callable[[type[J]], type[J]]:
+    """Declares a job's workflow to Temporal under a name that histories keep for ever.
+
+    Temporal wants `run` to be the class' own, with the parameters of `__init__`, so
+    each is given one.
+    """
+
+    def declare(story: type[J]) -> type[J]:
+        async def run(self, ref: JobRef) -> None:  # type: ignore[no-untyped-def] # noqa: ARG001
+            await self.tell(self.story())
+
+        run.__module__ = story.__module__
+        run.__qualname__ = f"{story.__qualname__}.run"
+        story.run = workflow.run(run)  # type: ignore[attr-defined]
+        return workflow.defn(name=name)(story)
+
+    return declare
+
+
 def _code(words: str) -> str:
     """A provider's words as they are: neither a link nor a picture in the UI."""
     return "`{}`".format(words.replace("`", "'"))
@@ -402,6 +424,3 @@ def _origin(error: ApplicationError) -> Origin:
         return NOWHERE
     words = ("provider", "error_class", "code")
     return Origin(*(str(told.get(word, "")) for word in words))
-
-
-__all__ = ["JOB_ABORTED", "JOB_ENDED", "STORIES", "JobWorkflow", "priority"]
