@@ -1,13 +1,12 @@
 """The same orders twice: on a calm day, then while everything dies."""
 
 import asyncio
-import os
 import random
 import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,7 +19,7 @@ from workers.chaos.rows import OrderState, Rows
 from workers.chaos.shop import Purchase, Refused, Shop, purchases
 from workers.chaos.sums import sums
 from workers.chaos.weather import Weather, faults, kills
-from workers.dev.running import RunningStack, remove, running
+from workers.dev.running import RunningStack, inheriting, remove, running
 
 _ANY_PORTS: Final = {"api": 0, "temporal": 0, "temporal_ui": 0}
 _WITHIN: Final = 240.0
@@ -64,7 +63,7 @@ def play(console: Console, plan: Plan) -> bool:
     """Whether the bad day ended as the calm one."""
     again = f"mpanel demo --chaos --orders {plan.orders} --seed {plan.seed}"
     console.print(f"[bold]{plan.orders} orders[/], twice. Repeat it with {again}\n")
-    with _impatient(), ExitStack() as kept:
+    with inheriting(_SETTINGS), ExitStack() as kept:
         folders = [Path(tempfile.mkdtemp(prefix="mpanel-chaos-")) for _ in range(2)]
         for folder in folders:
             kept.callback(remove, folder)
@@ -224,15 +223,3 @@ async def _settled(rows: Rows) -> bool:
             return True
         await asyncio.sleep(0.25)
     return False
-
-
-@contextmanager
-def _impatient() -> Iterator[None]:
-    """The stacks inherit our environment."""
-    before = dict(os.environ)
-    os.environ.update(_SETTINGS)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)

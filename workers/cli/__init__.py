@@ -55,7 +55,7 @@ app = typer.Typer(
     """,
 )
 app.command("dev")(dev.dev)
-app.command("demo")(demo.demo)
+app.add_typer(demo.app, name="demo")
 app.command("api")(processes.api)
 app.command("worker")(processes.worker)
 app.command("migrate")(processes.migrate)

@@ -70,6 +70,18 @@ def running(
             child.wait()
 
 
+@contextmanager
+def inheriting(settings: Mapping[str, str]) -> Iterator[None]:
+    """A stack that is started meanwhile has these settings."""
+    before = dict(os.environ)
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
 def remove(data_dir: Path) -> None:
     """Removes everything a stopped stack kept, wherever it lies."""
     if elsewhere := DataFolder(data_dir).read(ELSEWHERE):

@@ -1,0 +1,1 @@
+"""`mpanel demo`: what one customer buys, shown step by step while it happens."""
