@@ -14,6 +14,7 @@ from activities.calls import (
     Resuming,
     SignalReceived,
 )
+from models.audit import Action
 from models.base import utc_now
 from models.database import Database, Session
 from models.jobs import Decision, DecisionCode, Job, JobStep, code_hash, seen_hash
@@ -196,7 +197,7 @@ async def _record_refusal(
         session,
         tenant_id=job.tenant_id,
         by=UNVERIFIED,
-        action="decision.refused",
+        action=Action.DECISION_REFUSED,
         entity="job",
         entity_id=job.id,
         reason="the code does not fit" if signal.code else "it needs a code",

@@ -21,6 +21,7 @@ from api.services import api_keys
 from api.services.auth import Desk
 from api.settings import ApiSettings
 from models.api_keys import Scope, key_hash
+from models.audit import Action
 from models.database import Database, Session
 from models.direct import Direct
 from models.errors import Denied, KeyInBrowser, SessionLimited, Unauthenticated
@@ -208,7 +209,7 @@ async def key_holder(request: Request, parts: InProcess, entered: Entry) -> Acto
     about(tenant_id=actor.tenant_id, caller=f"key:{actor.id}")
     if _OF_BROWSERS & set(request.headers):
         of_it = ("api_key", str(actor.id), "sent by a browser")
-        told = Refused(actor.tenant_id, actor.by, "key.used_in_browser", *of_it)
+        told = Refused(actor.tenant_id, actor.by, Action.KEY_USED_IN_BROWSER, *of_it)
         await parts.refusals.count(told)
         raise KeyInBrowser(
             "an API key in a browser is known to everybody who opens the page: call"

@@ -14,6 +14,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from models.audit import Action
 from models.database import Database
 from models.errors import Denied, Unauthenticated
 from models.queries import audit
@@ -31,7 +32,7 @@ class Refused:
 
     tenant_id: UUID
     by: By
-    action: str
+    action: Action
     entity: str
     entity_id: str
     cause: str
@@ -53,7 +54,9 @@ class Refusals:
         except (Unauthenticated, Denied) as refused:
             by, cause = By("anonymous", None, address), refused.message
             await self.count(
-                Refused(MIGRAHOSTING, by, "webhook.refused", "webhook", hook, cause)
+                Refused(
+                    MIGRAHOSTING, by, Action.WEBHOOK_REFUSED, "webhook", hook, cause
+                )
             )
             raise
 

@@ -6,6 +6,7 @@ its transaction commits: only then has it `seq`, `prev_hash`, `hash` and its mom
 
 import hashlib
 from collections.abc import Iterable
+from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,6 +17,49 @@ from models.base import TenantRow, document
 
 # What the first row of a chain follows.
 GENESIS: Final = "0" * 64
+
+
+class Action(StrEnum):
+    """What is told of: all of it, so that a reader knows what to look for."""
+
+    LOGIN_SUCCEEDED = "login.succeeded"
+    LOGIN_FAILED = "login.failed"
+    LOGIN_ENDED = "login.ended"
+    LOGIN_TOKEN_REUSED = "login.token_reused"  # noqa: S105
+    SESSION_REVOKED = "session.revoked"
+    PASSWORD_SET = "password.set"  # noqa: S105
+    PASSWORD_CHANGED = "password.changed"  # noqa: S105
+    STEP_UP = "step_up"
+    TOTP_ENABLED = "totp.enabled"
+    TOTP_DISABLED = "totp.disabled"
+    RECOVERY_CODES_RENEWED = "recovery_codes.renewed"
+    RECOVERY_CODE_USED = "recovery_code.used"
+    USER_CREATED = "user.created"
+    USER_INVITED = "user.invited"
+    USER_UPDATED = "user.updated"
+    USER_ROLES_CHANGED = "user.roles_changed"
+    USER_DISABLED = "user.disabled"
+    USER_ENABLED = "user.enabled"
+    KEY_CREATED = "key.created"
+    KEY_REVOKED = "key.revoked"
+    KEY_USED_IN_BROWSER = "key.used_in_browser"
+    DECISION_RETRY = "decision.retry"
+    DECISION_SKIP = "decision.skip"
+    DECISION_ABORT_ITEM = "decision.abort_item"
+    DECISION_ABORT_ORDER = "decision.abort_order"
+    DECISION_CODE_ISSUED = "decision.code_issued"
+    DECISION_REFUSED = "decision.refused"
+    PAYMENT_ORDERED = "payment.ordered"
+    PAYMENT_REFUNDED = "payment.refunded"
+    ALERT_ACKNOWLEDGED = "alert.acknowledged"
+    ALERT_RESOLVED = "alert.resolved"
+    ALERT_RULE_CHANGED = "alert_rule.changed"
+    TENANT_CREATED = "tenant.created"
+    SERVER_ADDED = "server.added"
+    NODE_DRAINED = "node.drained"
+    NODE_UNDRAINED = "node.undrained"
+    CLOUDPOD_CONSOLE_OPENED = "cloudpod.console_opened"
+    WEBHOOK_REFUSED = "webhook.refused"
 
 
 class AuditEvent(TenantRow, table=True):

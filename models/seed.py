@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, select
 
 from models.addresses import AddressPool
+from models.audit import Action
 from models.base import utc_now
 from models.database import Database, Session
 from models.errors import Conflict, Invalid
@@ -86,7 +87,7 @@ async def add_server(session: Session, server: Server) -> None:
         session,
         tenant_id=MIGRAHOSTING,
         by=audit.SYSTEM,
-        action="server.added",
+        action=Action.SERVER_ADDED,
         entity="server",
         entity_id=server.id,
         details={"name": server.name, "role": server.role},
@@ -137,7 +138,7 @@ async def create_user(
                 session,
                 tenant_id=found.id,
                 by=audit.SYSTEM,
-                action="user.created",
+                action=Action.USER_CREATED,
                 entity="user",
                 entity_id=user["id"],
                 details={"roles": user["roles"]},

@@ -6,6 +6,7 @@ from uuid import UUID
 from api.auth.actor import Actor
 from models.alert_rules import Rule
 from models.alerts import Alert
+from models.audit import Action
 from models.database import Session
 from models.queries import alert_rules, alerts, audit
 from models.states import AlertStatus
@@ -23,7 +24,7 @@ async def acknowledge(
         return alert
     alert.acknowledge(actor.author, note)
     await alerts.silence(session, alert)
-    await _record(session, actor, "alert.acknowledged", alert, note)
+    await _record(session, actor, Action.ALERT_ACKNOWLEDGED, alert, note)
     await session.commit()
     return alert
 
@@ -34,7 +35,7 @@ async def resolve(
     """It is over by hand. Raises `NotFound`, `WrongState` (resolved already)."""
     alert = await alerts.hold(session, alert_id)
     alert.resolve(actor.author, reason)
-    await _record(session, actor, "alert.resolved", alert, reason)
+    await _record(session, actor, Action.ALERT_RESOLVED, alert, reason)
     await session.commit()
     return alert
 
@@ -46,7 +47,7 @@ async def change_rule(session: Session, actor: Actor, rule: Rule) -> Rule:
         session,
         tenant_id=actor.tenant_id,
         by=actor.by,
-        action="alert_rule.changed",
+        action=Action.ALERT_RULE_CHANGED,
         entity="alert_rule",
         entity_id=rule.name,
         details={
@@ -61,7 +62,7 @@ async def change_rule(session: Session, actor: Actor, rule: Rule) -> Rule:
 
 
 async def _record(
-    session: Session, actor: Actor, action: str, alert: Alert, reason: str
+    session: Session, actor: Actor, action: Action, alert: Alert, reason: str
 ) -> None:
     await audit.record(
         session,

@@ -11,6 +11,7 @@ from api.auth.tokens import Signer
 from api.services import second_factors
 from api.services.refresh import Tokens, issue
 from models import attempts as guards
+from models.audit import Action
 from models.base import utc_now
 from models.database import Session
 from models.errors import SecondFactorMissing, Unauthenticated, WrongCode
@@ -86,7 +87,7 @@ async def log_out(session: Session, actor: Actor) -> None:
         session,
         tenant_id=actor.tenant_id,
         by=actor.by,
-        action="login.ended",
+        action=Action.LOGIN_ENDED,
         entity="session",
         entity_id=actor.session_id,
     )
@@ -125,7 +126,7 @@ async def _begin(
         session,
         tenant_id=user.tenant_id,
         by=By("user", user.id, user.email),
-        action="login.succeeded",
+        action=Action.LOGIN_SUCCEEDED,
         entity="session",
         entity_id=login.id,
         details={"address": origin.address, "secondFactor": proven},
@@ -141,7 +142,7 @@ async def _record_failure(
         session,
         tenant_id=user.tenant_id if user else MIGRAHOSTING,
         by=By("anonymous", None, email.strip().lower()),
-        action="login.failed",
+        action=Action.LOGIN_FAILED,
         entity="user",
         entity_id=user.id if user else None,
         details={"wrong": wrong, "address": origin.address},

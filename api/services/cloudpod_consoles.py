@@ -13,6 +13,7 @@ from temporalio.client import Client, WorkflowFailureError
 from temporalio.service import RPCError
 
 from api.auth.actor import Actor
+from models.audit import Action
 from models.database import Session
 from models.errors import Unavailable, WrongState
 from models.queries import audit, cloudpods
@@ -50,7 +51,7 @@ async def open_one(
         session,
         tenant_id=pod.tenant_id,
         by=actor.by,
-        action="cloudpod.console_opened",
+        action=Action.CLOUDPOD_CONSOLE_OPENED,
         entity="cloudpod",
         entity_id=pod.id,
     )

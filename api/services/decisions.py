@@ -14,6 +14,7 @@ from uuid import UUID
 
 from api.auth.actor import Actor
 from api.services import acts
+from models.audit import Action
 from models.base import utc_now
 from models.database import Session
 from models.errors import Conflict, Denied, Invalid, WrongState
@@ -170,7 +171,7 @@ async def issue_code(
         session,
         tenant_id=job.tenant_id,
         by=actor.by,
-        action="decision.code_issued",
+        action=Action.DECISION_CODE_ISSUED,
         entity="job",
         entity_id=job.id,
         details={"act": str(act), "step": step, "expiresAt": expires_at.isoformat()},

@@ -6,6 +6,7 @@ from temporalio.client import Client
 
 from api.auth.actor import Actor
 from api.services.starting import start_soon
+from models.audit import Action
 from models.database import Session
 from models.errors import Invalid, WrongState
 from models.ordering import Line, OrderRequest, Placed, RepeatKey
@@ -67,7 +68,7 @@ async def order_for(
         )
     payment.status, payment.order_id = UnclaimedStatus.ORDERED, placed.order_id
     payment.decided_by = actor.id
-    await _record(session, actor, payment, "payment.ordered")
+    await _record(session, actor, payment, Action.PAYMENT_ORDERED)
     await session.commit()
     if placed.job is not None:
         start_soon(temporal, placed.job)
@@ -92,7 +93,7 @@ async def refund(
     )
     payment.status, payment.note = UnclaimedStatus.REFUNDED, reason
     payment.decided_by = actor.id
-    await _record(session, actor, payment, "payment.refunded", reason=reason)
+    await _record(session, actor, payment, Action.PAYMENT_REFUNDED, reason=reason)
     await payments.wake(session)
     await session.commit()
     return payment
@@ -102,7 +103,7 @@ async def _record(
     session: Session,
     actor: Actor,
     payment: UnclaimedPayment,
-    action: str,
+    action: Action,
     *,
     reason: str = "",
 ) -> None:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from api.auth.origin import Origin
 from api.auth.tokens import Claims, Signer, refresh_token, token_hash
+from models.audit import Action
 from models.base import utc_now
 from models.database import Session
 from models.errors import Unauthenticated
@@ -90,7 +91,7 @@ async def _end(
             session,
             tenant_id=user.tenant_id,
             by=By("user", user.id, user.email),
-            action="login.token_reused",
+            action=Action.LOGIN_TOKEN_REUSED,
             entity="session",
             entity_id=login.id,
             details={"address": origin.address},

@@ -8,6 +8,7 @@ from api.auth import one_time, passwords
 from api.auth.actor import Actor
 from api.auth.demand import FRESH
 from models import attempts as guards
+from models.audit import Action
 from models.base import utc_now
 from models.database import Session
 from models.errors import Unauthenticated, WrongCode, WrongState
@@ -97,7 +98,7 @@ async def confirm(
     await _proven(session, actor)
     user = await session.get_one(User, actor.id)
     codes = await _new_recovery_codes(session, user)
-    await _record(session, user, "totp.enabled")
+    await _record(session, user, Action.TOTP_ENABLED)
     await session.commit()
     return codes
 
@@ -121,7 +122,7 @@ async def step_up(
         raise WrongCode("the code is wrong, or was used already")
     await attempts.forget(session, guard)
     at = await _proven(session, actor)
-    await _record(session, user, "step_up", sessionId=str(actor.session_id))
+    await _record(session, user, Action.STEP_UP, sessionId=str(actor.session_id))
     await session.commit()
     return at + FRESH
 
@@ -133,7 +134,7 @@ async def renew_recovery_codes(session: Session, actor: Actor) -> list[str]:
         raise WrongState("no second factor is set up: POST /api/auth/totp")
     user = await session.get_one(User, actor.id)
     codes = await _new_recovery_codes(session, user)
-    await _record(session, user, "recovery_codes.renewed")
+    await _record(session, user, Action.RECOVERY_CODES_RENEWED)
     await session.commit()
     return codes
 
@@ -144,7 +145,7 @@ async def disable(session: Session, actor: Actor) -> None:
     if not await second_factors.remove(session, actor.id):
         raise WrongState("no second factor is set up")
     user = await session.get_one(User, actor.id)
-    await _record(session, user, "totp.disabled")
+    await _record(session, user, Action.TOTP_DISABLED)
     await session.commit()
 
 
@@ -162,7 +163,7 @@ async def proves(session: Session, vault: Vault, user: User, code: str) -> bool:
     digest = one_time.recovery_hash(code)
     burnt = await second_factors.burn_recovery_code(session, user.id, digest)
     if burnt:
-        await _record(session, user, "recovery_code.used")
+        await _record(session, user, Action.RECOVERY_CODE_USED)
     return burnt
 
 
@@ -200,7 +201,7 @@ async def _new_recovery_codes(session: Session, user: User) -> list[str]:
     return codes
 
 
-async def _record(session: Session, user: User, action: str, **details: str) -> None:
+async def _record(session: Session, user: User, action: Action, **details: str) -> None:
     await audit.record(
         session,
         tenant_id=user.tenant_id,

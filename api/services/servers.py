@@ -7,6 +7,7 @@ from temporalio.client import Client
 from api.auth.actor import Actor
 from api.services import decisions
 from api.services.starting import announce, start_soon
+from models.audit import Action
 from models.database import Session
 from models.errors import Conflict, Denied
 from models.jobs import Job
@@ -48,7 +49,7 @@ async def drain(
     )
     await jobs.add_exclusive(session, job)
     node.draining = True
-    await _record(session, actor, "node.drained", node.id, job)
+    await _record(session, actor, Action.NODE_DRAINED, node.id, job)
     await announce(session)
     await session.commit()
     start_soon(temporal, job)
@@ -66,13 +67,17 @@ async def undrain(session: Session, actor: Actor, server_id: UUID) -> Watched:
             await decisions.abort(session, actor, job.id, scope=scope, why=why)
     node = (await servers.get(session, server_id)).server
     node.draining = False
-    await _record(session, actor, "node.undrained", node.id)
+    await _record(session, actor, Action.NODE_UNDRAINED, node.id)
     await session.commit()
     return await servers.get(session, server_id)
 
 
 async def _record(
-    session: Session, actor: Actor, action: str, server_id: UUID, job: Job | None = None
+    session: Session,
+    actor: Actor,
+    action: Action,
+    server_id: UUID,
+    job: Job | None = None,
 ) -> None:
     await audit.record(
         session,

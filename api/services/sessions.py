@@ -6,6 +6,7 @@ from uuid import UUID
 from api.auth import passwords
 from api.auth.actor import Actor
 from api.services.second_factors import prove_password
+from models.audit import Action
 from models.database import Session
 from models.errors import Invalid, NotFound
 from models.passwords import check_new
@@ -49,7 +50,7 @@ async def change_password(
         session,
         tenant_id=actor.tenant_id,
         by=actor.by,
-        action="password.changed",
+        action=Action.PASSWORD_CHANGED,
         entity="user",
         entity_id=actor.id,
     )
@@ -64,7 +65,7 @@ async def _record_ended(session: Session, actor: Actor, ended: Iterable[UUID]) -
             session,
             tenant_id=actor.tenant_id,
             by=actor.by,
-            action="session.revoked",
+            action=Action.SESSION_REVOKED,
             entity="session",
             entity_id=session_id,
         )

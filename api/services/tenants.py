@@ -3,6 +3,7 @@
 from sqlalchemy.exc import IntegrityError
 
 from api.auth.actor import Actor
+from models.audit import Action
 from models.database import Session
 from models.errors import Conflict
 from models.queries import audit
@@ -21,7 +22,7 @@ async def create(session: Session, actor: Actor, name: str) -> Tenant:
         session,
         tenant_id=tenant.id,
         by=actor.by,
-        action="tenant.created",
+        action=Action.TENANT_CREATED,
         entity="tenant",
         entity_id=tenant.id,
         details={"name": name},

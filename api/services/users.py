@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from api.auth import passwords
 from api.auth.actor import Actor
 from api.auth.tokens import token_hash
+from models.audit import Action
 from models.base import utc_now
 from models.database import Session
 from models.errors import Conflict, Denied, Invalid, Unauthenticated, WrongState
@@ -73,7 +74,7 @@ async def create(
     )
     await _put(session, user)
     invitation = await _invite(session, user)
-    await _record(session, actor.by, user, "user.created", roles=user.roles)
+    await _record(session, actor.by, user, Action.USER_CREATED, roles=user.roles)
     await session.commit()
     return user, invitation
 
@@ -97,7 +98,7 @@ async def update(session: Session, actor: Actor, user_id: UUID, change: Change) 
     if changed:
         user.name, user.email = wanted["name"], wanted["email"]
         await _put(session, user)
-        await _record(session, actor.by, user, "user.updated", changed=changed)
+        await _record(session, actor.by, user, Action.USER_UPDATED, changed=changed)
     await session.commit()
     return user
 
@@ -120,7 +121,7 @@ async def invite(
     if user.password_hash != _NO_PASSWORD or user.disabled_at is not None:
         raise WrongState("the user has a password, or is disabled", status=user.status)
     invitation = await _invite(session, user)
-    await _record(session, actor.by, user, "user.invited")
+    await _record(session, actor.by, user, Action.USER_INVITED)
     await session.commit()
     return user, invitation
 
@@ -136,7 +137,7 @@ async def set_password(session: Session, *, token: str, password: str) -> None:
     check_new(password, email=user.email, field="password")
     user.password_hash = await passwords.hashed(password)
     by = By("user", user.id, user.email)
-    await _record(session, by, user, "password.set")
+    await _record(session, by, user, Action.PASSWORD_SET)
     await session.commit()
 
 
@@ -156,7 +157,7 @@ async def _change_roles(
     await _prove_not_last(session, user, keeps=roles)
     before, user.roles = user.roles, sorted({str(role) for role in roles})
     said = {"from": before, "to": user.roles}
-    await _record(session, actor.by, user, "user.roles_changed", **said)
+    await _record(session, actor.by, user, Action.USER_ROLES_CHANGED, **said)
 
 
 async def _switch(session: Session, actor: Actor, user: User, *, on: bool) -> None:
@@ -166,7 +167,9 @@ async def _switch(session: Session, actor: Actor, user: User, *, on: bool) -> No
         await _prove_not_last(session, user, keeps=())
         await sessions.end_others(session, user.id)
     user.disabled_at = None if on else utc_now()
-    await _record(session, actor.by, user, "user.enabled" if on else "user.disabled")
+    await _record(
+        session, actor.by, user, Action.USER_ENABLED if on else Action.USER_DISABLED
+    )
 
 
 async def _prove_not_last(
@@ -217,7 +220,7 @@ async def _invite(session: Session, user: User) -> Invitation:
 
 
 async def _record(
-    session: Session, by: By, user: User, action: str, **details: Any
+    session: Session, by: By, user: User, action: Action, **details: Any
 ) -> None:
     await audit.record(
         session,

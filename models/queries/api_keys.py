@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlmodel import col, or_, select
 
 from models.api_keys import ApiKey, Scope, mint
+from models.audit import Action
 from models.base import utc_now
 from models.database import Session
 from models.queries import audit
@@ -55,7 +56,7 @@ async def create(
     key = mint(row)
     session.add(row)
     expires = expires_at.isoformat() if expires_at else None
-    await _record(session, by, row, "key.created", expiresAt=expires)
+    await _record(session, by, row, Action.KEY_CREATED, expiresAt=expires)
     return row, key
 
 
@@ -64,12 +65,12 @@ async def revoke(session: Session, by: By, key_id: UUID) -> ApiKey:
     row = await by_id(session, ApiKey, key_id, lock=True)
     if row.revoked_at is None:
         row.revoked_at = utc_now()
-        await _record(session, by, row, "key.revoked")
+        await _record(session, by, row, Action.KEY_REVOKED)
     return row
 
 
 async def _record(
-    session: Session, by: By, row: ApiKey, action: str, **details: str | None
+    session: Session, by: By, row: ApiKey, action: Action, **details: str | None
 ) -> None:
     await audit.record(
         session,

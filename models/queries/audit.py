@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlmodel import col, or_, select
 from structlog.contextvars import get_contextvars
 
-from models.audit import AuditEvent
+from models.audit import Action, AuditEvent
 from models.base import utc_now
 from models.database import Session
 from models.queries.slices import Window
@@ -42,7 +42,7 @@ async def record(
     *,
     tenant_id: UUID,
     by: By,
-    action: str,
+    action: Action,
     entity: str,
     entity_id: UUID | str | None = None,
     reason: str = "",
@@ -64,7 +64,7 @@ async def record(
             "kind": by.kind,
             "by": by.id,
             "name": by.name,
-            "action": action,
+            "action": str(action),
             "entity": entity,
             "entity_id": None if entity_id is None else str(entity_id),
             "reason": reason,

@@ -7,6 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 
+from models.audit import Action
 from models.base import utc_now
 from models.database import Session
 from models.errors import Busy
@@ -104,7 +105,7 @@ async def tell(session: Session, job: Job, decision: Decision, by: By) -> None:
         session,
         tenant_id=job.tenant_id,
         by=by,
-        action=f"decision.{decision.act}",
+        action=Action(f"decision.{decision.act}"),
         entity="job",
         entity_id=job.id,
         reason=decision.why,

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlmodel import col, delete, select
 
+from models.audit import Action
 from models.base import utc_now
 from models.database import Session
 from models.errors import NotFound
@@ -27,14 +28,14 @@ async def disable(session: Session, by: By, email: str) -> None:
     user = await _named(session, email)
     user.disabled_at = user.disabled_at or utc_now()
     await sessions.end_others(session, user.id)
-    await _record(session, by, user, "user.disabled")
+    await _record(session, by, user, Action.USER_DISABLED)
 
 
 async def enable(session: Session, by: By, email: str) -> None:
     """May log in again. Safe to repeat. Raises `NotFound`."""
     user = await _named(session, email)
     user.disabled_at = None
-    await _record(session, by, user, "user.enabled")
+    await _record(session, by, user, Action.USER_ENABLED)
 
 
 async def reset_second_factor(session: Session, by: By, email: str) -> bool:
@@ -46,7 +47,7 @@ async def reset_second_factor(session: Session, by: By, email: str) -> bool:
     removed = await second_factors.remove(session, user.id)
     await sessions.end_others(session, user.id)
     if removed:
-        await _record(session, by, user, "totp.disabled")
+        await _record(session, by, user, Action.TOTP_DISABLED)
     return removed
 
 
@@ -57,7 +58,7 @@ async def _named(session: Session, email: str) -> User:
     return user
 
 
-async def _record(session: Session, by: By, user: User, action: str) -> None:
+async def _record(session: Session, by: By, user: User, action: Action) -> None:
     await audit.record(
         session,
         tenant_id=user.tenant_id,

@@ -9,8 +9,10 @@ from sqlmodel import select
 
 from models.base import utc_now
 from models.database import Database
-from models.jobs import Job
-from models.states import JobStatus, Reason
+from models.jobs import Decision, Job
+from models.queries import decisions
+from models.queries.audit import SYSTEM
+from models.states import Act, JobStatus, Reason
 from models.tenants import MIGRAHOSTING
 from models.users import Role, User
 from tests.api import rows
@@ -140,6 +142,34 @@ async def test_a_decision_is_told_with_who_and_why_and_once(
     assert (event.actor_id, event.actor) == (decider.id, decider.email)
     assert event.details["decisionId"] == answer.json()["decision"]["id"]
     assert (event.details["via"], event.details["verified"]) == ("api", True)
+
+
+@pytest.mark.parametrize(
+    ("act", "action"),
+    [
+        (Act.RETRY, "decision.retry"),
+        (Act.SKIP, "decision.skip"),
+        (Act.ABORT_ITEM, "decision.abort_item"),
+        (Act.ABORT_ORDER, "decision.abort_order"),
+    ],
+)
+async def test_each_act_has_a_word_of_its_own(
+    db: Database, parked: Job, act: Act, action: str
+) -> None:
+    decision = Decision(
+        tenant_id=parked.tenant_id,
+        job_id=parked.id,
+        generation=1,
+        act=act,
+        why="",
+        author="somebody",
+    )
+    async with db.platform() as session:
+        await decisions.tell(session, parked, decision, SYSTEM)
+        await session.commit()
+
+    [event] = await told(db)
+    assert event.action == action
 
 
 async def test_an_issued_code_is_told_and_not_shown(

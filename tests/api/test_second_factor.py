@@ -18,6 +18,7 @@ from models.second_factors import RecoveryCode, SecondFactor
 from models.sessions import LoginSession
 from models.users import Role, User
 from tests.api import people
+from tests.api.audited import told
 from tests.api.conftest import client_of
 from tests.api.people import PASSWORD, bearer, enrol, log_in, person
 
@@ -285,6 +286,34 @@ async def test_new_recovery_codes_and_removal_want_a_fresh_code(
         "SECOND_FACTOR_REQUIRED",
     )
     assert (await log_in(api, user)).json()["limited"] is True
+
+
+async def test_what_becomes_of_a_second_factor_is_told_and_no_code_with_it(
+    api: httpx.AsyncClient, db: Database, user: User
+) -> None:
+    token = await token_of(await log_in(api, user))
+    app, codes = await enrol(api, token)
+    shown = app.code()
+    assert (await step_up(api, token, shown)).status_code == 200
+    await token_of(await log_in(api, user, codes[0]))
+    await api.post("/api/auth/totp/recovery-codes", headers=bearer(token))
+    await api.delete("/api/auth/totp", headers=bearer(token))
+
+    events = [one for one in await told(db) if one.entity == "user"]
+
+    assert [one.action for one in events] == [
+        "totp.enabled",
+        "step_up",
+        "recovery_code.used",
+        "recovery_codes.renewed",
+        "totp.disabled",
+    ]
+    assert {(one.actor_id, one.entity_id) for one in events} == {
+        (user.id, str(user.id))
+    }
+    for one in events:
+        for secret in (shown, codes[0], app.secret):
+            assert f'"{secret}"' not in one.model_dump_json()
 
 
 async def test_a_login_without_its_code_can_prove_it_later(

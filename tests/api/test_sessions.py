@@ -16,6 +16,7 @@ from models.base import utc_now
 from models.database import Database
 from models.sessions import LoginSession, RefreshToken
 from models.users import Role, User
+from tests.api.audited import told
 from tests.api.conftest import client_of
 from tests.api.people import PASSWORD, bearer, log_in, person, renew
 
@@ -227,6 +228,9 @@ async def test_all_other_sessions_end_at_once(
     )
 
     assert answer.json() == {"revoked": 2}
+    ended = await told(db, "session.revoked")
+    assert [(one.actor_id, one.entity) for one in ended] == [(user.id, "session")] * 2
+    assert len({one.entity_id for one in ended}) == 2
     assert not any([await alive(api, one["token"]) for one in others])
     assert await alive(api, mine["token"])
     assert await alive(api, theirs["token"])
@@ -246,7 +250,7 @@ async def change(
 
 
 async def test_a_new_password_ends_every_other_session(
-    api: httpx.AsyncClient, user: User
+    api: httpx.AsyncClient, db: Database, user: User
 ) -> None:
     stolen, mine = await given(api, user), await given(api, user)
 
@@ -260,6 +264,10 @@ async def test_a_new_password_ends_every_other_session(
     assert (await log_in(api, user)).status_code == 401
     body = {"email": user.email, "password": NEW_PASSWORD}
     assert (await api.post("/api/auth/login", json=body)).status_code == 200
+    changed, ended = await told(db, "password.changed", "session.revoked")
+    assert (changed.action, changed.entity_id) == ("password.changed", str(user.id))
+    assert (ended.action, ended.actor_id) == ("session.revoked", user.id)
+    assert NEW_PASSWORD not in changed.model_dump_json()
 
 
 @pytest.mark.parametrize("new", ["short", PASSWORD])

@@ -107,6 +107,9 @@ async def test_an_invitation_ends_and_is_replaced(
     assert (await set_password(api, last["invitation"]["token"])).status_code == 204
     late = await admin.post(f"{ROUTE}/{made['id']}/invitations")
     assert late.status_code == 409
+    invited = await told(db, "user.invited")
+    assert [one.entity_id for one in invited] == [made["id"]] * 2
+    assert all(token not in one.model_dump_json() for one in invited)
 
 
 @pytest.mark.parametrize(

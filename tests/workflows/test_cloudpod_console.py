@@ -9,6 +9,7 @@ from api.services import cloudpod_consoles as service
 from models.database import Database
 from models.errors import Unavailable
 from models.vault import Vault
+from tests.api.audited import told
 from tests.workflows.operator import OPERATOR
 from tests.workflows.pods import MINI, NANO, a_pod, pod_world
 from tests.world import VAULT_KEY, Providers, World
@@ -35,6 +36,9 @@ async def test_the_ticket_opens_the_screen_and_stands_in_no_history(
 
     assert given.ticket.startswith("PVEVNC:")
     assert given.path.endswith(f"/{pod.kind}/{pod.vmid}/vncwebsocket")
+    [event] = await told(pods.db, "cloudpod.console_opened")
+    assert (event.actor_id, event.entity_id) == (OPERATOR.id, str(pod.id))
+    assert given.ticket not in event.model_dump_json()
     found = [
         one
         async for one in pods.client.list_workflows("WorkflowType = 'ConsoleTicket'")
