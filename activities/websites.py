@@ -16,9 +16,9 @@ from activities.store import Store, finish, placed
 from models.base import utc_now
 from models.database import Session
 from models.orders import Order
-from models.queries import services
+from models.queries import servers, services
 from models.queries.outbox import tell_customer
-from models.servers import Server
+from models.servers import HOSTING, Server
 from models.states import Reason, ServiceStatus
 from models.subscriptions import Subscription
 from models.websites import Website, is_ours
@@ -289,7 +289,9 @@ _SUSPENDED = (
 
 
 async def _roomiest(session: Session) -> Server:
-    """The online hosting server with most room, locked so that two do not share it."""
+    """The online hosting server with most room; others wait until the transaction
+    ends."""
+    await servers.hold(session, HOSTING)
     used = (
         select(func.count())
         .select_from(Website)
@@ -301,9 +303,8 @@ async def _roomiest(session: Session) -> Server:
     )
     found = await session.exec(
         select(Server, used)
-        .where(Server.role == "hosting", Server.status == "online")
+        .where(Server.role == HOSTING, Server.status == "online")
         .order_by((col(Server.capacity) - used).desc(), col(Server.name))
-        .with_for_update(of=Server)
     )
     for server, sites in found.all():
         if sites < server.capacity:

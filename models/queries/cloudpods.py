@@ -10,6 +10,7 @@ from models.cloudpods import CloudPod, CloudPodSave, pod_host
 from models.database import Session
 from models.errors import NoCapacity
 from models.products import Product
+from models.queries import servers
 from models.queries.servers import DEGRADED, ONLINE
 from models.queries.services import LIVING
 from models.queries.slices import Slice, Window, by_id, page
@@ -78,11 +79,11 @@ def drawn(
 
 
 async def with_room(session: Session, pod: CloudPod) -> Server | None:
-    """The CloudPod's own node, locked, if it can promise what is wanted now."""
+    """The CloudPod's own node, if it can promise what is wanted now; what it promises
+    to others waits until the transaction ends."""
+    await servers.hold(session, PROXMOX)
     found = await session.exec(
-        select(Server, _promised(pod))
-        .where(Server.id == pod.server_id)
-        .with_for_update(of=Server)
+        select(Server, _promised(pod)).where(Server.id == pod.server_id)
     )
     node, used = found.one()
     fits = used + pod.memory <= node.memory
@@ -140,11 +141,12 @@ async def on_node(session: Session, server_id: UUID) -> list[CloudPod]:
 
 
 async def roomiest(session: Session, pod: CloudPod) -> Server:
-    """The node with most memory to promise, locked so that two do not share it; one
-    whose memory is nearly used up comes last. Never the one that it is on.
+    """The node with most memory to promise; one whose memory is nearly used up comes
+    last. Never the one that it is on. Others wait until the transaction ends.
 
     Wants the platform's session. Raises `NoCapacity`.
     """
+    await servers.hold(session, PROXMOX)
     promised = _promised(pod)
     found = await session.exec(
         select(Server, promised)
@@ -154,7 +156,6 @@ async def roomiest(session: Session, pod: CloudPod) -> Server:
             (col(Server.memory) - promised).desc(),
             col(Server.name),
         )
-        .with_for_update(of=Server)
     )
     for server, used in found.all():
         if (

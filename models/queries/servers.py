@@ -121,6 +121,17 @@ async def carrying(session: Session) -> dict[UUID, int]:
     return {row.server: row.many for row in found}
 
 
+async def hold(session: Session, role: str) -> None:
+    """Nobody else places anything on servers of this role until the transaction ends.
+
+    A statement that waits for a row still counts what it saw before it waited: so what
+    is free is asked after this, not with it. By name, so that no two wait for each
+    other.
+    """
+    locked = select(Server.id).where(Server.role == role).order_by(col(Server.name))
+    await session.exec(locked.with_for_update(key_share=True))
+
+
 async def told(session: Session, server_id: UUID, figures: Figures) -> None:
     """What the cluster says of a node just now."""
     await (await session.connection()).execute(

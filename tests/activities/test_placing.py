@@ -1,0 +1,116 @@
+"""Many placings at once promise no more than there is."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+from sqlmodel import col, select
+
+from activities.calls import StepCall
+from activities.cloudpods import CloudPodActivities
+from activities.effects import EffectLedger
+from activities.errors import GiveUp
+from activities.store import Store
+from activities.websites import WebsiteActivities
+from models.cloudpods import CloudPod
+from models.database import Database
+from models.errors import NoCapacity
+from models.jobs import Job
+from models.queries.addresses import add_pool, add_vmids
+from models.servers import HOSTING, PROXMOX, Server
+from models.states import JobKind, ServiceStatus
+from models.tenants import MIGRAHOSTING
+from models.vault import Vault
+from models.websites import Website
+from tests.api import rows
+
+MACHINES, EACH, WANTED = 3, 4, 24
+ROOM = {f"one{n}": EACH for n in range(MACHINES)}
+PENDING = ServiceStatus.PENDING
+
+Place = Callable[[StepCall], Awaitable[Any]]
+
+
+@pytest.fixture
+async def crowd(app_url: str, db: Database) -> AsyncIterator[Database]:
+    """The same database, with a connection for each that comes."""
+    many = Database(app_url, pool_size=WANTED, max_overflow=0)
+    yield many
+    await many.close()
+
+
+async def at_once(place: Place, *jobs: Job) -> Counter[str]:
+    """How many were placed, and how many had no room."""
+
+    async def one(job: Job) -> str:
+        call = StepCall(job.id, MIGRAHOSTING, job.subject_id, 1, "place", 60.0)
+        try:
+            await place(call)
+        except (GiveUp, NoCapacity):
+            return "no room"
+        return "placed"
+
+    return Counter(await asyncio.gather(*map(one, jobs)))
+
+
+async def where(
+    db: Database, table: type[CloudPod] | type[Website]
+) -> Counter[str | None]:
+    """How many are on each machine."""
+    async with db.platform() as session:
+        found = await session.exec(
+            select(Server.name).join(table, col(table.server_id) == Server.id)
+        )
+        return Counter(found.all())
+
+
+async def test_no_node_promises_more_memory_than_it_has(
+    db: Database, crowd: Database, vault: Vault
+) -> None:
+    buyer, bought = rows.customer(), rows.cloudpod_product()
+    owned = rows.subscription(buyer, bought, PENDING)
+    pods = [rows.cloudpod(owned, bought, PENDING) for _ in range(WANTED)]
+    kind = JobKind.CLOUDPOD_PROVISION
+    jobs = [rows.job(subject_id=pod.id, kind=kind) for pod in pods]
+    memory = EACH * pods[0].memory
+    nodes = [Server(name=name, role=PROXMOX, memory=memory) for name in ROOM]
+    await rows.add(db, *nodes, buyer, bought, owned, *pods, *jobs)
+    async with db.platform() as session:
+        await add_pool(
+            session, name="pods", network="192.0.2.0/24", gateway="192.0.2.1"
+        )
+        await add_vmids(session, 100, 200)
+        await session.commit()
+    cluster: Any = None
+    do = CloudPodActivities(Store(crowd), EffectLedger(crowd, vault), cluster)
+
+    ends = await at_once(do.place_cloudpod, *jobs)
+
+    assert await where(db, CloudPod) == ROOM
+    room = MACHINES * EACH
+    assert ends == {"placed": room, "no room": WANTED - room}
+    async with db.platform() as session:
+        placed = (await session.exec(select(CloudPod).where(CloudPod.vmid > 0))).all()
+    for had in ({pod.vmid for pod in placed}, {pod.ipv4 for pod in placed}):
+        assert len(had) == room
+
+
+async def test_no_hosting_server_takes_more_websites_than_fit(
+    db: Database, crowd: Database, vault: Vault
+) -> None:
+    buyer, bought = rows.customer(), rows.product()
+    owned = [rows.subscription(buyer, bought, PENDING) for _ in range(WANTED)]
+    sites = [rows.website(one, PENDING) for one in owned]
+    jobs = [rows.job(subject_id=site.id) for site in sites]
+    machines = [Server(name=name, role=HOSTING, capacity=EACH) for name in ROOM]
+    await rows.add(db, *machines, buyer, bought, *owned, *sites, *jobs)
+    nobody: Any = None
+    do = WebsiteActivities(Store(crowd), EffectLedger(crowd, vault), nobody, nobody)
+
+    ends = await at_once(do.place_website, *jobs)
+
+    assert await where(db, Website) == ROOM
+    room = MACHINES * EACH
+    assert ends == {"placed": room, "no room": WANTED - room}
