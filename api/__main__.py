@@ -60,6 +60,9 @@ def _serve(host: str, port: int) -> None:
             # Which proxies tell the truth about addresses is a setting of the app's.
             proxy_headers=False,
             server_header=False,
+            # Longer than proxies keep theirs (60 s): whoever closes first must not be
+            # the one that is being sent a call.
+            timeout_keep_alive=75,
             timeout_graceful_shutdown=8,
         ),
     )

@@ -14,7 +14,7 @@ from temporalio.client import Client
 from models import metrics
 from models.database import Database
 from models.queries.backups import active_plans
-from workers import idempotency, logins
+from workers import bounces, idempotency, logins
 from workers.anchors import DailyAnchor
 from workers.build import build
 from workers.clients import clients_of
@@ -153,6 +153,7 @@ def loops_of(
         Loop("anchor", 86400.0, anchor.round),
         Loop("answers", 600.0, partial(idempotency.forget, db)),
         Loop("logins", 600.0, partial(logins.forget, db)),
+        Loop("bounces", 600.0, partial(bounces.end_for_reached, db)),
         Loop("schedules", 3600.0, partial(restore_schedules, db, wired.schedules)),
     ], reconciler
 

@@ -129,6 +129,9 @@ class HttpServer:
                 lifespan="off",
                 log_config=None,
                 access_log=False,
+                # Clients let an idle line go after 5 s: at 5 s here, too, a call would
+                # now and then meet a line that is just being closed.
+                timeout_keep_alive=75,
                 timeout_graceful_shutdown=1,
             )
         )

@@ -1,6 +1,7 @@
 """Mails that come back are noted on the mail and on its customer, and told once."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -25,11 +26,12 @@ from models.database import Database
 from models.orders import Order
 from models.outbox import OutboxMessage
 from models.queries.outbox import tell_customer
-from models.states import OutboxStatus
+from models.states import AlertStatus, OutboxStatus
 from models.users import Role
 from tests.api import rows
 from tests.api.conftest import add_user, client_of, token_of
 from tests.workers.conftest import until
+from workers import bounces
 from workers.mails import Mails
 from workers.relay import Relay
 
@@ -178,6 +180,81 @@ async def test_a_mail_that_is_sent_back_later_is_noted_once(
     view = (await client.get(f"/api/orders/{order.id}")).json()
     assert view["mailUndeliverable"] is True
     await client.aclose()
+
+
+async def told_more(db: Database, relay: Relay, order: Order) -> OutboxMessage:
+    """A second letter to the customer, which the mail server has taken."""
+    async with db.platform() as session:
+        await tell_customer(session, order, "order_ready")
+        await session.commit()
+    await sent(relay)
+    async with db.platform() as session:
+        query = select(OutboxMessage).where(OutboxMessage.template == "order_ready")
+        return (await session.exec(query)).one()
+
+
+async def age(db: Database, by: timedelta) -> None:
+    """As if every mail had gone out, and come back, so much earlier."""
+    async with db.platform() as session:
+        for one in (await session.exec(select(OutboxMessage))).all():
+            one.sent_at = one.sent_at and one.sent_at - by
+            one.bounced_at = one.bounced_at and one.bounced_at - by
+        await session.commit()
+
+
+async def test_a_customer_is_reachable_again_once_a_later_mail_has_stayed(
+    db: Database, catcher: mail.Mail, relay: Relay
+) -> None:
+    catcher.bounces.set({"ada@example.com": "refused"})
+    order = await welcomed(db)
+    await sent(relay)
+    catcher.bounces.set({})
+    await told_more(db, relay, order)
+
+    await bounces.end_for_reached(db)
+    assert await unreachable(db, order), "it may still come back"
+
+    await age(db, bounces.STAYED)
+    await bounces.end_for_reached(db)
+    assert not await unreachable(db, order)
+    [alert] = await alerts(db)
+    assert alert.status == AlertStatus.RESOLVED
+
+
+async def test_a_mail_that_stayed_before_one_came_back_proves_nothing(
+    api: httpx.AsyncClient, db: Database, catcher: mail.Mail, relay: Relay
+) -> None:
+    order = await welcomed(db)
+    await sent(relay)
+    catcher.bounces.set({"ada@example.com": "returned"})
+    await told_more(db, relay, order)
+    [raw] = catcher.bounces.kept()
+    assert await hand_in(api, raw.encode()) is True
+
+    await age(db, bounces.STAYED)
+    await bounces.end_for_reached(db)
+
+    assert await unreachable(db, order)
+    [alert] = await alerts(db)
+    assert alert.status == AlertStatus.OPEN
+
+
+async def test_a_bounce_of_a_former_address_is_not_held_against_the_present_one(
+    api: httpx.AsyncClient, db: Database, catcher: mail.Mail, relay: Relay
+) -> None:
+    catcher.bounces.set({"ada@example.com": "returned"})
+    order = await welcomed(db)
+    await sent(relay)
+    async with db.platform() as session:
+        customer = await session.get_one(Customer, order.customer_id)
+        customer.email = "ada@example.org"
+        await session.commit()
+
+    [raw] = catcher.bounces.kept()
+    assert await hand_in(api, raw.encode()) is True
+
+    assert not await unreachable(db, order)
+    assert await alerts(db) == []
 
 
 async def test_only_the_mail_server_hands_bounces_in(
