@@ -18,7 +18,7 @@ from api.console import live as console_live
 from api.console import login as console_login
 from api.console import second_factor as console_second_factor
 from api.console.pages import static_files
-from api.deps import Parts, enter
+from api.deps import entry
 from api.edge import BodyLimit, Edge
 from api.feed import Feed
 from api.mpanel import (
@@ -52,6 +52,7 @@ from api.mpanel import (
     users,
     websites,
 )
+from api.parts import Parts
 from api.refusals import Refusals
 from api.services import starting
 from api.settings import ApiSettings
@@ -64,7 +65,10 @@ from models.direct import Direct
 from models.vault import Vault
 from workflows.engine.plugin import engine_plugin
 
+# Those that are called the most come first: they are tried in turn.
 ROUTERS: Final[tuple[APIRouter, ...]] = (
+    jobs.polled,
+    order_webhook.router,
     status.router,
     dashboard.router,
     auth.router,
@@ -94,7 +98,6 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     users.router,
     users.public,
     tenants.router,
-    order_webhook.router,
     stripe_webhook.router,
     bounce_webhook.router,
 )
@@ -118,13 +121,15 @@ def create_app(settings: ApiSettings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         db = Database(settings.database_url.get_secret_value())
-        direct = Direct(settings.database_url.get_secret_value())
+        direct = Direct(settings.database_url.get_secret_value(), durable=False)
+        durable = Direct(settings.database_url.get_secret_value(), durable=True)
         refusals = Refusals(db)
         feed = Feed(db.url)
         app.state.parts = Parts(
             settings=settings,
             db=db,
             direct=direct,
+            durable=durable,
             vault=Vault.parse(settings.encryption_keys.get_secret_value()),
             temporal=await Client.connect(
                 **address, lazy=True, plugins=[engine_plugin()]
@@ -145,6 +150,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
             await starting.settled()
             await refusals.close()
             await direct.close()
+            await durable.close()
             await db.close()
 
     # The documentation asks no foreign server for its scripts.
@@ -159,12 +165,13 @@ def create_app(settings: ApiSettings) -> FastAPI:
     app.add_middleware(BodyLimit)
     app.add_middleware(Edge)
     # Outermost: whatever counts addresses sees the caller's, or the proxy's own.
-    app.add_middleware(
-        ProxyHeadersMiddleware, trusted_hosts=settings.trusted_proxies or []
-    )
+    if settings.trusted_proxies:
+        app.add_middleware(
+            ProxyHeadersMiddleware, trusted_hosts=settings.trusted_proxies
+        )
     app.include_router(health.router, prefix="/api")
     for router in ROUTERS:
-        app.include_router(router, prefix="/api", dependencies=[Depends(enter)])
+        app.include_router(router, prefix="/api", dependencies=[Depends(entry)])
     for router in PAGES:
         app.include_router(router, prefix="/console")
     app.mount("/console/static", static_files())

@@ -2,11 +2,10 @@
 
 import re
 import time
+from secrets import token_hex
 from typing import Final
-from uuid import uuid4
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars, unbind_contextvars
@@ -14,9 +13,10 @@ from structlog.contextvars import bind_contextvars, unbind_contextvars
 from api import limits, metrics
 from api.errors import answer, unexpected
 from api.surfaces import Failure
-from models.logs import where
+from models.logs import plain, where
 
 _log = structlog.get_logger(__name__)
+_requests = plain()
 
 UNKNOWN: Final = "unknown"
 _SANE: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -44,9 +44,11 @@ class Edge:
             nonlocal status, size
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-Id"] = request_id
-                limits.tell(scope, headers)
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    (b"x-request-id", request_id.encode()),
+                    *limits.told(scope),
+                ]
             else:
                 size += len(message.get("body", b""))
             await send(message)
@@ -64,7 +66,7 @@ class Edge:
             method, route = scope["method"], route_of(scope)
             seconds = time.perf_counter() - began
             metrics.count(method, route, status, seconds)
-            _log.info(
+            _requests.info(
                 "request",
                 method=method,
                 route=route,
@@ -87,7 +89,7 @@ def _request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _SANE.fullmatch(value):
             return str(value, "ascii")
-    return uuid4().hex
+    return token_hex(16)
 
 
 def _unexpected(scope: Scope, error: Exception, request_id: str) -> None:
@@ -112,7 +114,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        announced = Headers(scope=scope).get("content-length", "0")
+        announced = dict(scope["headers"]).get(b"content-length", b"0")
         if announced.isdigit() and int(announced) > BODY_LIMIT:
             await answer(TOO_LARGE, scope["path"])(scope, receive, send)
             return

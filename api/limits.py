@@ -11,7 +11,6 @@ from enum import StrEnum
 from math import ceil
 from typing import Any, Final, TypeVar
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import Scope
 
 from models.calls import WINDOW_SECONDS
@@ -78,14 +77,20 @@ class Quota:
             )
 
 
-def tell(scope: Scope, headers: MutableHeaders) -> None:
+def told(scope: Scope) -> list[tuple[bytes, bytes]]:
     """The documented headers, and those of the IETF's draft."""
     quota: Quota | None = scope.get(_QUOTA)
     if quota is None:
-        return
-    left, reset = max(0, quota.limit - quota.entered.hits), quota.retry_after
-    headers["X-RateLimit-Limit"] = str(quota.limit)
-    headers["X-RateLimit-Remaining"] = str(left)
-    headers["X-RateLimit-Reset"] = str(ceil(quota.entered.ends_at))
-    headers["RateLimit-Policy"] = f'"{quota.kind}";q={quota.limit};w={WINDOW_SECONDS}'
-    headers["RateLimit"] = f'"{quota.kind}";r={left};t={reset}'
+        return []
+    kind, limit, reset = quota.kind.value, quota.limit, quota.retry_after
+    left = max(0, limit - quota.entered.hits)
+    return [
+        (b"x-ratelimit-limit", b"%d" % limit),
+        (b"x-ratelimit-remaining", b"%d" % left),
+        (b"x-ratelimit-reset", b"%d" % ceil(quota.entered.ends_at)),
+        (
+            b"ratelimit-policy",
+            f'"{kind}";q={limit};w={WINDOW_SECONDS}'.encode(),
+        ),
+        (b"ratelimit", f'"{kind}";r={left};t={reset}'.encode()),
+    ]

@@ -1,5 +1,6 @@
 """What the web process counts: requests, by the template of their route."""
 
+from functools import cache
 from typing import Final
 
 from prometheus_client import Counter, Histogram
@@ -21,6 +22,15 @@ _METHODS: Final = frozenset(
 
 def count(method: str, route: str, status: int, seconds: float) -> None:
     """One request more. `status` counts by its class, 0 when nobody was answered."""
-    named = method if method in _METHODS else "other"
-    _REQUESTS.labels(named, route, f"{status // 100}xx").inc()
-    _SECONDS.labels(named, route).observe(seconds)
+    requests, took = _of(
+        method if method in _METHODS else "other", route, status // 100
+    )
+    requests.inc()
+    took.observe(seconds)
+
+
+@cache
+def _of(method: str, route: str, status_class: int) -> tuple[Counter, Histogram]:
+    """As many as there are routes: to look its labels up costs more than to count."""
+    requests = _REQUESTS.labels(method, route, f"{status_class}xx")
+    return requests, _SECONDS.labels(method, route)

@@ -5,7 +5,7 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
-from api.deps import Parts
+from api.parts import Parts
 
 
 class Server(uvicorn.Server):

@@ -68,12 +68,15 @@ class ApiSettings(MetricsSettings):
 
     def calls_a_minute(self, kind: Kind) -> int:
         """How many of this kind one caller may make."""
-        return {
-            Kind.DEFAULT: self.call_limit,
-            Kind.LOGIN: self.call_limit_login,
-            Kind.POLL: self.call_limit_poll,
-            Kind.WEBHOOK: self.call_limit_webhook,
-        }[kind]
+        match kind:
+            case Kind.DEFAULT:
+                return self.call_limit
+            case Kind.LOGIN:
+                return self.call_limit_login
+            case Kind.POLL:
+                return self.call_limit_poll
+            case Kind.WEBHOOK:
+                return self.call_limit_webhook
 
     @property
     def temporal(self) -> ClientConnectConfig:

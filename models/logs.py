@@ -15,7 +15,12 @@ import structlog
 from pydantic import Field
 from structlog.contextvars import bind_contextvars, merge_contextvars
 from structlog.stdlib import ProcessorFormatter
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import (
+    EventDict,
+    FilteringBoundLogger,
+    Processor,
+    WrappedLogger,
+)
 
 from models.redaction import cleaned, redacted
 from models.settings import Settings
@@ -26,6 +31,7 @@ _IDS: Final = frozenset(
 )
 # Made once: `json.dumps` with options makes one for each line.
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, default=str)
+_stamp: Final = structlog.processors.TimeStamper(fmt="iso", utc=True)
 _CHATTY: Final = {"uvicorn.error": logging.INFO, "temporalio": logging.INFO}
 
 
@@ -80,6 +86,16 @@ def configure(settings: LogSettings, out: TextIO | None = None) -> None:
     logging.captureWarnings(True)
 
 
+def plain() -> FilteringBoundLogger:
+    """A logger for lines of which every word is ours, like a request's: to search them
+    for secrets would cost as much as all the rest of the line."""
+    logger: FilteringBoundLogger = structlog.wrap_logger(
+        None,
+        processors=[merge_contextvars, structlog.processors.add_log_level, _form],
+    )
+    return logger
+
+
 def about(**ids: object) -> None:
     """What this task logs from now on is about these, e.g. `tenant_id`, `job_id`."""
     bind_contextvars(**{name: str(value) for name, value in ids.items()})
@@ -95,13 +111,20 @@ def where(error: BaseException) -> list[str]:
     return own + frames[-1:]
 
 
+class _Form:
+    """How the lines of this process look."""
+
+    render: Processor
+
+    def __call__(self, logger: WrappedLogger, name: str, event: EventDict) -> Any:
+        return self.render(logger, name, _stamp(logger, name, event))
+
+
 def _ending(form: str) -> list[Processor]:
     """Cleaned last, so that nothing joins the line after it but the time."""
-    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
-    render: Processor = _as_json
-    if form == "text":
-        render = structlog.dev.ConsoleRenderer(colors=False)
-    return [_error, _clean, stamp, render]
+    people = structlog.dev.ConsoleRenderer(colors=False)
+    _form.render = people if form == "text" else _as_json
+    return [_error, _clean, _form]
 
 
 def _error(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -119,6 +142,10 @@ def _error(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 def _as_json(_: WrappedLogger, __: str, event: EventDict) -> str:
     return _JSON.encode(event)
+
+
+_form: Final = _Form()
+_form.render = _as_json
 
 
 def _clean(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

@@ -14,8 +14,9 @@ from api.console.pages import page
 from api.console.same_site import same_site
 from api.console.views import JobView
 from api.console.visitors import HOME, Visitor, VisitorsRows
-from api.deps import InProcess, Parts
+from api.deps import InProcess
 from api.errors import STATUSES
+from api.parts import Parts
 from api.schemas import Id
 from api.services import inbox, second_factors
 from api.services.inbox import Chosen, Detail, Ruling

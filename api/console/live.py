@@ -13,8 +13,9 @@ from api.auth.actor import Actor
 from api.console.pages import HEADERS
 from api.console.views import JobView
 from api.console.visitors import Visitor, scope_of
-from api.deps import InProcess, Parts, same_login
+from api.deps import InProcess, same_login
 from api.feed import Watch
+from api.parts import Parts
 from api.schemas import Id
 from api.services import inbox, job_events
 from api.services.job_events import Seen

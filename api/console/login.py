@@ -17,7 +17,7 @@ from api.console.visitors import (
     own_page,
     take_cookie,
 )
-from api.deps import CalledFrom, InProcess, LoginDesk, PlatformRows, enter
+from api.deps import CalledFrom, InProcess, LoginDesk, PlatformRows, entry
 from api.limits import Kind, counted_as
 from api.services import auth
 from api.services.auth import Credentials
@@ -53,7 +53,7 @@ async def show_login(next: str = HOME) -> Response:
     return _form(next=own_page(next))
 
 
-@router.post("/login", dependencies=[Depends(enter)])
+@router.post("/login", dependencies=[Depends(entry)])
 @counted_as(Kind.LOGIN)
 async def log_in(
     sent: Sent,

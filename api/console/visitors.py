@@ -12,8 +12,10 @@ from starlette.responses import Response
 from api.auth.actor import Actor
 from api.auth.demand import login_lasts
 from api.auth.tokens import Claims
-from api.deps import CalledFrom, InProcess, Parts, count, user_of
+from api.callers import count, user_of
+from api.deps import CalledFrom, InProcess
 from api.limits import Kind
+from api.parts import Parts
 from models.database import Session
 from models.errors import Denied, Unauthenticated
 from models.queries.entries import Call

@@ -7,18 +7,23 @@ from collections.abc import Mapping
 from typing import Annotated, Final, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query, Request, Response
 
-from api.deps import InProcess, Reader, Rows
+from api.callers import READERS, enter, having, whose
+from api.deps import Reader, Rows
 from api.limits import Kind, counted_as
+from api.quick import Quick, as_json, id_in_path
 from api.schemas import ABOUT_ONE, SIGNED_IN, CamelModel, Id, Page, Paging, Timestamp
+from models.errors import NotFound
 from models.jobs import Job
 from models.queries import jobs
+from models.queries.entries import Too
 from models.queries.jobs import JobSeen
 from models.queries.slices import Slice
 from models.states import JobKind, JobStatus, Reason, StepStatus
 
 router = APIRouter(tags=["jobs"])
+polled = APIRouter(tags=["jobs"], route_class=Quick)
 
 Word = Literal[
     "pending", "running", "needs_attention", "completed", "failed", "cancelled"
@@ -129,12 +134,26 @@ async def list_tasks(query: JobQuery, actor: Reader, rows: Rows) -> Page[JobOut]
     return await list_jobs(query, actor, rows)
 
 
-@router.get("/jobs/{id}", responses=ABOUT_ONE)
+async def _asked(job_id: Id, actor: Reader) -> None:
+    """What `get_job` asks for."""
+
+
+@polled.get(
+    "/jobs/{id}",
+    response_model=JobOut,
+    responses=ABOUT_ONE,
+    dependencies=[Depends(_asked)],
+)
 @counted_as(Kind.POLL)
-async def get_job(job_id: Id, actor: Reader, parts: InProcess) -> JobOut:
+async def get_job(request: Request) -> Response:
     """One job."""
-    tenant_id = None if actor.platform else actor.tenant_id
-    return JobOut.of(await jobs.look(parts.direct, job_id, tenant_id=tenant_id))
+    job_id = id_in_path(request)
+    entered = await enter(request, Too(jobs.LOOK, {"job": job_id}))
+    having(await whose(request, entered), READERS)
+    job = jobs.seen(entered)
+    if job is None:
+        raise NotFound(f"there is no job {job_id}")
+    return as_json(JobOut.of(job))
 
 
 @router.get("/jobs/{id}/steps", responses=ABOUT_ONE)

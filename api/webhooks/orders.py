@@ -7,14 +7,8 @@ from fastapi import APIRouter, Header, Request
 
 from api.auth import signatures
 from api.bodies import Text, parsed
-from api.deps import (
-    ApiKey,
-    CalledFrom,
-    Entry,
-    InProcess,
-    PlatformRows,
-    key_holder,
-)
+from api.callers import key_holder
+from api.deps import ApiKey, CalledFrom, Entry, InProcess, PlatformRows
 from api.limits import Kind, counted_as
 from api.schemas import CamelModel, failures
 from api.services import orders
@@ -139,7 +133,7 @@ async def order_created(
     secret = settings.order_webhook_secret.get_secret_value()
     async with parts.refusals.of("order-created", origin.network):
         if api_key is not None:
-            holder = await key_holder(request, parts, entered)
+            holder = await key_holder(request, entered)
             holder.prove_scope(Scope.ORDERS_WRITE)
         event_id = signatures.check_order(
             secret, request.headers, raw, now=utc_now(), needed=api_key is None

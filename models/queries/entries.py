@@ -5,9 +5,9 @@ moment, and now and then notes that the login was seen, or the key used. Nothing
 remembered, so a revoked one is refused by the very next request of any process.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final, LiteralString
+from typing import Any, Final, LiteralString, NamedTuple
 from uuid import UUID
 
 from models.calls import WINDOW_SECONDS
@@ -15,7 +15,7 @@ from models.direct import Direct
 
 # The row of the count is locked while it changes, so of many calls at once, in
 # whatever process, each is a number of its own.
-_ENTER: Final[LiteralString] = """
+_COUNTED: Final[LiteralString] = """
 with login as materialized (
     select s.id as session_id, u.id, u.tenant_id, u.email, u.roles,
         s.second_factor_at
@@ -47,12 +47,25 @@ with login as materialized (
 select hits, extract(epoch from ends_at)::float8,
     extract(epoch from ends_at - now())::float8,
     login.*, key.id, key.tenant_id, key.name, key.public_id, key.scopes
+"""
+_COUNTED_FROM: Final[LiteralString] = """
 from counted left join login on true left join key on true
 """
 
 
-@dataclass(frozen=True)
-class Call:
+def asking_too(columns: LiteralString, join: LiteralString = "") -> LiteralString:
+    """The statement of `enter` with more columns, of rows `join`ed to it.
+
+    What a quick route asks then needs no round trip of its own; `login` and `key` are
+    there to name the caller's tenant.
+    """
+    return f"{_COUNTED}, {columns}{_COUNTED_FROM}{join}"
+
+
+_ENTER: Final[LiteralString] = _COUNTED + _COUNTED_FROM
+
+
+class Call(NamedTuple):
     """One that comes in. `network` is whom it counts for if it belongs to no login."""
 
     kind: str
@@ -63,8 +76,14 @@ class Call:
     key_hash: str | None = None
 
 
-@dataclass(frozen=True)
-class LoginUser:
+class Too(NamedTuple):
+    """What is asked beside: a statement of `asking_too`, and the values it wants."""
+
+    statement: LiteralString
+    values: Mapping[str, Any]
+
+
+class LoginUser(NamedTuple):
     """Whose login it is, as of this moment."""
 
     session_id: UUID
@@ -75,8 +94,7 @@ class LoginUser:
     second_factor_at: datetime | None
 
 
-@dataclass(frozen=True)
-class KeyHolder:
+class KeyHolder(NamedTuple):
     """The program that a good key was given to."""
 
     id: UUID
@@ -86,19 +104,20 @@ class KeyHolder:
     scopes: list[str]
 
 
-@dataclass(frozen=True)
-class Entered:
+class Entered(NamedTuple):
     """`hits`: this call is number so many of the minute that ends at `ends_at` (epoch
-    seconds), in `seconds`. `user`, `key`: None if what was sent is over, or nothing."""
+    seconds), in `seconds`. `user`, `key`: None if what was sent is over, or nothing.
+    `too`: the columns that were asked beside it."""
 
     hits: int
     ends_at: float
     seconds: float
     user: LoginUser | None
     key: KeyHolder | None
+    too: tuple[Any, ...] = ()
 
 
-async def enter(direct: Direct, call: Call) -> Entered:
+async def enter(direct: Direct, call: Call, too: Too | None = None) -> Entered:
     """Counts the call. `psycopg.OperationalError` if the database is away."""
     values: dict[str, Any] = {
         "kind": call.kind,
@@ -109,9 +128,12 @@ async def enter(direct: Direct, call: Call) -> Entered:
         "key_hash": call.key_hash,
         "window": WINDOW_SECONDS,
     }
-    row = await direct.row(_ENTER, values)
+    if too is None:
+        row = await direct.row(_ENTER, values)
+    else:
+        row = await direct.row(too.statement, {**values, **too.values})
     assert row is not None  # noqa: S101 - an insert that returns has a row
     hits, ends_at, seconds = row[:3]
     user = LoginUser(*row[3:9]) if row[3] else None
-    key = KeyHolder(*row[9:]) if row[9] else None
-    return Entered(hits, ends_at, seconds, user, key)
+    key = KeyHolder(*row[9:14]) if row[9] else None
+    return Entered(hits, ends_at, seconds, user, key, row[14:])

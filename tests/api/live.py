@@ -10,7 +10,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
-from api.deps import Parts
+from api.parts import Parts
 from api.server import Server
 from api.settings import ApiSettings
 from models.database import Database
