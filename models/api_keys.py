@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+from collections.abc import Collection
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -25,6 +26,16 @@ class Scope(StrEnum):
 
 # What a key may do is what somebody with this role may; no key is an admin.
 ROLES: Final = {Scope.READ: Role.VIEWER, Scope.DECIDE: Role.OPERATOR}
+
+
+_MAKERS: Final = {Role.ADMIN, Role.SUPER_ADMIN}
+
+
+def may_make(roles: Collection[str], scopes: Collection[str]) -> bool:
+    """Whether somebody with these roles may give a key these scopes, and so whether
+    one that they gave goes on."""
+    makers = {Role.SUPER_ADMIN} if Scope.UNLIMITED in scopes else _MAKERS
+    return not makers.isdisjoint(roles)
 
 
 class ApiKey(TenantRow, table=True):

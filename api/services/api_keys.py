@@ -6,11 +6,11 @@ from uuid import UUID
 
 from api.auth.actor import Actor
 from api.auth.demand import Demand
-from models.api_keys import PREFIX, ROLES, ApiKey, Scope
+from models.api_keys import PREFIX, ROLES, ApiKey, Scope, may_make
 from models.base import utc_now
 from models.database import Session
 from models.errors import Denied, Invalid
-from models.queries import api_keys
+from models.queries import api_keys, users
 from models.queries.entries import KeyHolder
 from models.tenants import MIGRAHOSTING
 from models.users import Role
@@ -59,6 +59,9 @@ async def create(
         raise Denied("only a super_admin frees a key from limits")
     if not all(actor.may_grant(ROLES[scope]) for scope in scopes if scope in ROLES):
         raise Denied("nobody gives a key more than they may themselves")
+    maker = await users.steady(session, actor.id)
+    if maker.disabled_at is not None or not may_make(maker.roles, scopes):
+        raise Denied("you may not make this key any more")
     made = await api_keys.create(
         session,
         actor.by,

@@ -18,7 +18,7 @@ from models.database import Session
 from models.errors import Conflict, Denied, Invalid, Unauthenticated, WrongState
 from models.ordering import email_address
 from models.passwords import check_new
-from models.queries import audit, sessions, users
+from models.queries import api_keys, audit, sessions, users
 from models.queries.audit import By
 from models.tenants import Tenant
 from models.users import Role, User
@@ -158,6 +158,7 @@ async def _change_roles(
     before, user.roles = user.roles, sorted({str(role) for role in roles})
     said = {"from": before, "to": user.roles}
     await _record(session, actor.by, user, Action.USER_ROLES_CHANGED, **said)
+    await api_keys.revoke_beyond(session, actor.by, user)
 
 
 async def _switch(session: Session, actor: Actor, user: User, *, on: bool) -> None:
@@ -170,6 +171,7 @@ async def _switch(session: Session, actor: Actor, user: User, *, on: bool) -> No
     await _record(
         session, actor.by, user, Action.USER_ENABLED if on else Action.USER_DISABLED
     )
+    await api_keys.revoke_beyond(session, actor.by, user)
 
 
 async def _prove_not_last(

@@ -6,13 +6,14 @@ from uuid import UUID
 
 from sqlmodel import col, or_, select
 
-from models.api_keys import ApiKey, Scope, mint
+from models.api_keys import ApiKey, Scope, may_make, mint
 from models.audit import Action
 from models.base import utc_now
 from models.database import Session
 from models.queries import audit
 from models.queries.audit import By
 from models.queries.slices import Slice, Window, by_id, page
+from models.users import User
 
 
 async def find(session: Session, window: Window) -> Slice[ApiKey]:
@@ -69,8 +70,33 @@ async def revoke(session: Session, by: By, key_id: UUID) -> ApiKey:
     return row
 
 
+async def revoke_beyond(session: Session, by: By, maker: User) -> None:
+    """Ends the keys of somebody who could not make them any more: a key does not
+    outlive the trust in whoever holds it. Safe to repeat."""
+    await session.flush()  # first the user's row, on which the maker of a key waits
+    disabled = maker.disabled_at is not None
+    query = (
+        select(ApiKey)
+        .where(ApiKey.created_by == maker.id, col(ApiKey.revoked_at).is_(None))
+        .order_by(col(ApiKey.id))
+        .with_for_update()
+    )
+    why = f"its maker {maker.email} " + (
+        "was disabled" if disabled else "lost the role that it took"
+    )
+    for row in (await session.exec(query)).all():
+        if disabled or not may_make(maker.roles, row.scopes):
+            row.revoked_at = utc_now()
+            await _record(session, by, row, Action.KEY_REVOKED, why)
+
+
 async def _record(
-    session: Session, by: By, row: ApiKey, action: Action, **details: str | None
+    session: Session,
+    by: By,
+    row: ApiKey,
+    action: Action,
+    reason: str = "",
+    **details: str | None,
 ) -> None:
     await audit.record(
         session,
@@ -79,6 +105,7 @@ async def _record(
         action=action,
         entity="api_key",
         entity_id=row.id,
+        reason=reason,
         details={
             "name": row.name,
             "key": row.shown_as,

@@ -10,7 +10,7 @@ from models.audit import Action
 from models.base import utc_now
 from models.database import Session
 from models.errors import NotFound
-from models.queries import audit, second_factors, sessions
+from models.queries import api_keys, audit, second_factors, sessions
 from models.queries.audit import By
 from models.queries.slices import Slice, Window, by_id, page
 from models.users import Invitation, User
@@ -24,11 +24,13 @@ async def by_email(session: Session, email: str) -> User | None:
 
 
 async def disable(session: Session, by: By, email: str) -> None:
-    """Out at once, on every process. Safe to repeat. Raises `NotFound`."""
+    """Out at once, on every process, and so are their keys. Safe to repeat. Raises
+    `NotFound`."""
     user = await _named(session, email)
     user.disabled_at = user.disabled_at or utc_now()
     await sessions.end_others(session, user.id)
     await _record(session, by, user, Action.USER_DISABLED)
+    await api_keys.revoke_beyond(session, by, user)
 
 
 async def enable(session: Session, by: By, email: str) -> None:
@@ -83,6 +85,13 @@ async def held(session: Session, user_id: UUID) -> User:
     await session.exec(everybody.order_by(col(User.id)).with_for_update(key_share=True))
     await session.refresh(user)
     return user
+
+
+async def steady(session: Session, user_id: UUID) -> User:
+    """The user as of now; nobody disables them or changes their roles before this
+    transaction ends."""
+    query = select(User).where(User.id == user_id).with_for_update(read=True)
+    return (await session.exec(query)).one()
 
 
 async def others_with(

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
-from sqlmodel import select
+from sqlmodel import col, select
 
 from api.app import create_app
 from api.auth.demand import Demand
@@ -181,6 +181,81 @@ async def test_a_revoked_key_is_refused_by_the_very_next_request_of_any_process(
     [event] = await told(db, "key.revoked")
     assert event.entity_id == given["id"]
     assert (await admin.delete(f"{ROUTE}/{uuid4()}")).status_code == 404
+
+
+async def maker(log_in: LogIn, db: Database, role: Role) -> tuple[Any, User]:
+    """Somebody new who makes keys, and their row."""
+    client = await log_in(role)
+    async with db.platform() as session:
+        newest = select(User).order_by(col(User.created_at).desc()).limit(1)
+        return client, (await session.exec(newest)).one()
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"status": "disabled"}, "was disabled"),
+        ({"roles": ["operator"]}, "lost the role that it took"),
+    ],
+)
+async def test_a_key_ends_with_the_right_to_make_it_and_does_not_come_back(
+    log_in: LogIn,
+    api: httpx.AsyncClient,
+    db: Database,
+    change: dict[str, Any],
+    why: str,
+) -> None:
+    owner, leaver = await log_in(Role.SUPER_ADMIN), await maker(log_in, db, Role.ADMIN)
+    theirs, anothers = await made(leaver[0]), await made(owner)
+    where = f"/api/users/{leaver[1].id}"
+
+    changed = await owner.put(where, json=change)
+
+    assert changed.status_code == 200, changed.text
+    assert (await api.get("/api/jobs", headers=key(theirs))).status_code == 401
+    assert (await api.get("/api/jobs", headers=key(anothers))).status_code == 200
+    [event] = await told(db, "key.revoked")
+    assert event.entity_id == theirs["id"]
+    assert event.actor.startswith("super_admin-")
+    assert event.reason == f"its maker {leaver[1].email} {why}"
+
+    back = {"status": "active", "roles": ["admin"]}
+    assert (await owner.put(where, json=back)).status_code == 200
+    assert (await api.get("/api/jobs", headers=key(theirs))).status_code == 401
+
+
+async def test_whoever_is_no_super_admin_any_more_loses_unlimited_keys_alone(
+    log_in: LogIn, api: httpx.AsyncClient, db: Database
+) -> None:
+    owner = await log_in(Role.SUPER_ADMIN)
+    other = await maker(log_in, db, Role.SUPER_ADMIN)
+    plain, fast = await made(other[0]), await made(other[0], "read", "unlimited")
+
+    where = f"/api/users/{other[1].id}"
+    changed = await owner.put(where, json={"roles": ["admin"]})
+
+    assert changed.status_code == 200, changed.text
+    assert (await api.get("/api/jobs", headers=key(plain))).status_code == 200
+    assert (await api.get("/api/jobs", headers=key(fast))).status_code == 401
+
+
+async def test_of_a_key_made_while_its_maker_is_disabled_nothing_is_left(
+    log_in: LogIn, api: httpx.AsyncClient, db: Database
+) -> None:
+    owner = await log_in(Role.SUPER_ADMIN)
+    client, leaver = await maker(log_in, db, Role.ADMIN)
+    body = {"name": "reports", "scopes": ["read"]}
+
+    answers = await asyncio.gather(
+        client.post(ROUTE, json=body),
+        owner.put(f"/api/users/{leaver.id}", json={"status": "disabled"}),
+        client.post(ROUTE, json=body),
+    )
+
+    given = [one.json() for one in answers if one.status_code == 201]
+    for one in given:
+        assert (await api.get("/api/jobs", headers=key(one))).status_code == 401
+    assert {one.status_code for one in answers} <= {200, 201, 401, 403}
 
 
 async def test_a_key_ends_when_it_was_to_end(

@@ -4,10 +4,13 @@ import os
 import subprocess
 import sys
 
-from sqlmodel import select
+from sqlmodel import col, select
 
+from models.api_keys import Scope
 from models.audit import AuditEvent
 from models.database import Database
+from models.queries import api_keys
+from models.queries.audit import By
 from models.second_factors import RecoveryCode, SecondFactor
 from models.sessions import LoginSession
 from models.users import Role, User
@@ -44,7 +47,11 @@ async def left(db: Database) -> tuple[int, int, list[str]]:
     async with db.platform() as session:
         logins = len((await session.exec(select(LoginSession))).all())
         factors = len((await session.exec(select(SecondFactor))).all())
-        told = (await session.exec(select(AuditEvent.action))).all()
+        told = (
+            await session.exec(
+                select(AuditEvent.action).order_by(col(AuditEvent.created_at))
+            )
+        ).all()
     return logins, factors, list(told)
 
 
@@ -64,8 +71,21 @@ async def test_a_disabled_user_is_logged_out_until_enabled(
 ) -> None:
     user = await someone(db)
 
+    async with db.platform() as session:
+        made = await api_keys.create(
+            session,
+            By("user", user.id, user.email),
+            tenant_id=user.tenant_id,
+            name="reports",
+            scopes=[Scope.READ],
+            expires_at=None,
+        )
+        await session.commit()
+
     assert mpanel(app_url, "disable", user.email).returncode == 0
-    assert await left(db) == (0, 1, ["user.disabled"])
+    assert await left(db) == (0, 1, ["key.created", "user.disabled", "key.revoked"])
+    async with db.platform() as session:
+        assert await api_keys.good(session, made[0].id) == []
     async with db.platform() as session:
         assert (await session.get_one(User, user.id)).disabled_at is not None
 
