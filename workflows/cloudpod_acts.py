@@ -10,7 +10,7 @@ with workflow.unsafe.imports_passed_through():
 
 from workflows.cloudpods import (
     CONFIGURE_GUEST,
-    CREATE_GUEST,
+    CREATE_AGAIN,
     GROW_DISK,
     GUARD_GUEST,
     START_GUEST,
@@ -181,7 +181,7 @@ class RebuildCloudPod(JobWorkflow):
 
     STEPS = (
         REMOVE_GUEST,
-        CREATE_GUEST,
+        CREATE_AGAIN,
         CONFIGURE_GUEST,
         GROW_DISK,
         GUARD_GUEST,

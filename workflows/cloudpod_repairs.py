@@ -5,7 +5,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from activities.cloudpod_repairs import REBUILD, RESTORE, CloudPodRepairs
 
-from workflows.cloudpods import CONFIGURE_GUEST, CREATE_GUEST, GROW_DISK, GUARD_GUEST
+from workflows.cloudpods import CONFIGURE_GUEST, CREATE_AGAIN, GROW_DISK, GUARD_GUEST
 from workflows.engine.job import JobWorkflow, job_workflow
 from workflows.engine.patience import LONG
 from workflows.engine.steps import Step
@@ -40,7 +40,7 @@ class RepairCloudPod(JobWorkflow):
     STEPS = (
         ASSESS_GUEST,
         BRING_BACK,
-        CREATE_GUEST,
+        CREATE_AGAIN,
         CONFIGURE_GUEST,
         GROW_DISK,
         GUARD_GUEST,
@@ -52,6 +52,6 @@ class RepairCloudPod(JobWorkflow):
         if way == RESTORE:
             await self.step(BRING_BACK)
         if way == REBUILD:
-            for step in (CREATE_GUEST, CONFIGURE_GUEST, GROW_DISK, GUARD_GUEST):
+            for step in (CREATE_AGAIN, CONFIGURE_GUEST, GROW_DISK, GUARD_GUEST):
                 await self.step(step)
         await self.step(SETTLE_GUEST)

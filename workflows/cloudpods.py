@@ -30,6 +30,8 @@ CREATE_GUEST = Step(
     undo_summary="Destroy the guest",
     time=LONG,
 )
+# In the life of a CloudPod: an abort takes back no guest that its order has made.
+CREATE_AGAIN = replace(CREATE_GUEST, undo=None)
 CREATE_POD_NAMES = Step(
     "create_pod_names",
     "Lead its name to its address, and back",

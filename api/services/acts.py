@@ -236,7 +236,7 @@ def _end_of(scene: Scene, job: Job, *, small: bool = False) -> str:
     made = [
         one
         for one in reversed(scene.effects)
-        if one.job_id == job.id and one.state != EffectState.REMOVED
+        if _is_of(one, job) and one.state != EffectState.REMOVED
     ]
     undoes = any(step.undo for step in story_of(job))
     if job.status in (JobStatus.WAITING, JobStatus.PENDING) and not made:
@@ -250,6 +250,13 @@ def _end_of(scene: Scene, job: Job, *, small: bool = False) -> str:
         live = " although it is live" if job.status == JobStatus.SUCCEEDED else ""
         said = f"taken back is {removed}{live}."
     return said if small else said[:1].upper() + said[1:]
+
+
+def _is_of(effect: Effect, job: Job) -> bool:
+    """A CloudPod's guest stays its order's, also when a later act has made it anew."""
+    if job.kind == JobKind.CLOUDPOD_PROVISION:
+        return effect.owner_id == job.subject_id
+    return effect.job_id == job.id
 
 
 def _money(scene: Scene, refund: Cents) -> list[str]:
