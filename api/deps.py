@@ -17,8 +17,9 @@ from api.auth.origin import Origin
 from api.auth.tokens import Signer
 from api.callers import KEY_HEADER, READERS, enter, having, logged_in, signed_in, whose
 from api.parts import Parts, origin_of, parts_of
-from api.services import api_keys
+from api.services import api_keys, status
 from api.services.auth import Desk
+from api.services.status import Standstill
 from api.settings import ApiSettings
 from models.database import Session
 from models.errors import Unauthenticated
@@ -73,6 +74,16 @@ async def _platform_rows(request: Request) -> AsyncIterator[Session]:
 
 # For calls that nobody has logged in for: login itself, signed webhooks.
 PlatformRows = Annotated[Session, Depends(_platform_rows, scope="function")]
+
+
+async def _still(request: Request) -> Standstill | None:
+    """Which worker lives is the platform's to see, and everybody's to know. Its
+    connection is back before the caller's rows want one."""
+    async with parts_of(request).db.platform() as session:
+        return await status.standstill(session)
+
+
+Still = Annotated[Standstill | None, Depends(_still)]
 
 Bearer = Annotated[
     HTTPAuthorizationCredentials | None,

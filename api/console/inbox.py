@@ -14,7 +14,7 @@ from api.console.pages import page
 from api.console.same_site import same_site
 from api.console.views import JobView
 from api.console.visitors import HOME, Visitor, VisitorsRows
-from api.deps import InProcess
+from api.deps import InProcess, Still
 from api.errors import STATUSES
 from api.parts import Parts
 from api.schemas import Id
@@ -68,7 +68,10 @@ class ListQuery(FormModel):
 
 @router.get("")
 async def show_inbox(
-    query: Annotated[ListQuery, Query()], actor: Visitor, rows: VisitorsRows
+    query: Annotated[ListQuery, Query()],
+    actor: Visitor,
+    still: Still,
+    rows: VisitorsRows,
 ) -> Response:
     """What waits, by cause; or what a word leads to."""
     if query.q:
@@ -85,6 +88,7 @@ async def show_inbox(
         actor=actor,
         parts=parts,
         total=sum(one.count for one in groups),
+        standstill=still,
         query=query,
         page_size=PAGE,
         words=words,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from api.deps import Operator, Platform, Rows
+from api.deps import Operator, Platform, Rows, Still
 from api.idempotency import Repeatable
 from api.mpanel.inbox_shapes import (
     DecidedAllOut,
@@ -18,6 +18,7 @@ from api.mpanel.inbox_shapes import (
     InboxPaging,
     OrphansOut,
     OutcomeOut,
+    StandstillOut,
 )
 from api.mpanel.payments import UnclaimedOut
 from api.schemas import ABOUT_ONE, ACTS, SIGNED_IN, Id, Page, Paged
@@ -47,13 +48,14 @@ async def list_inbox(query: Asked, _: Operator, rows: Rows) -> Page[EntryOut]:
 
 @router.get("/inbox/groups", responses=SIGNED_IN)
 async def list_groups(
-    only: Annotated[FilterIn, Query()], _: Operator, rows: Rows
+    only: Annotated[FilterIn, Query()], _: Operator, still: Still, rows: Rows
 ) -> GroupsOut:
     """The same by cause: how many, since when, and what is to be done."""
     found = await inbox.groups(rows, only.only)
     return GroupsOut(
         items=[GroupOut.model_validate(one) for one in found],
         total=sum(one.count for one in found),
+        standstill=StandstillOut.model_validate(still) if still else None,
     )
 
 

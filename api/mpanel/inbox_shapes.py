@@ -35,9 +35,20 @@ class GroupOut(CamelModel):
     oldest: Timestamp
 
 
+class StandstillOut(CamelModel):
+    queues: list[str]
+    title: str
+    means: str
+    advice: str
+
+
 class GroupsOut(CamelModel):
+    """`standstill`: queues that no worker serves; what waits there is not in `items`
+    as long as no worker is there to write it down."""
+
     items: list[GroupOut]
     total: int
+    standstill: StandstillOut | None
 
 
 class CustomerOut(CamelModel):

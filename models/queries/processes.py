@@ -45,8 +45,8 @@ _SEEN = text(
     " where seen_at > now() - :gone and checked_at > now() - :gone"
 )
 _SERVERS = text(
-    "select last_heartbeat_at > now() - interval '2 min' as fresh, count(*) as many"
-    " from servers where role = 'hosting' group by 1"
+    "select role, last_heartbeat_at > now() - interval '2 min', count(*) from servers"
+    " group by 1, 2"
 )
 _RESTING = text(
     "select split_part(account, ':', 1) from provider_accounts"
@@ -129,8 +129,11 @@ async def components(session: Session) -> dict[str, Health]:
     for component, status in await connection.execute(_SEEN, _FRESH):
         seen.setdefault(component, []).append(status)
     found = {component: _together(all_of_it) for component, all_of_it in seen.items()}
-    hosts = {bool(fresh): many for fresh, many in await connection.execute(_SERVERS)}
-    found["hosting"] = _of_servers(hosts)
+    servers: dict[str, dict[bool, int]] = {"hosting": {}, "proxmox": {}}
+    for role, answers, many in await connection.execute(_SERVERS):
+        of_role = servers.setdefault(role, {})
+        of_role[bool(answers)] = of_role.get(bool(answers), 0) + many
+    found |= {role: _of_servers(each) for role, each in servers.items()}
     resting = (await connection.execute(_RESTING)).scalars()
     for provider in {_COMPONENT_OF.get(one, one) for one in resting}:
         if found.get(provider) == Health.OK:

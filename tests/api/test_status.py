@@ -1,12 +1,16 @@
 """How everything is, from rows that the workers write."""
 
+from typing import Any
+
 import httpx
 from sqlalchemy import text
 
+from models.base import utc_now
 from models.database import Database
 from models.processes import WorkerProcess
 from models.queries import processes
 from models.queries.processes import Seen
+from models.servers import PROXMOX, Server
 from models.states import Health
 from models.users import Role
 from tests.api import rows
@@ -76,6 +80,38 @@ async def test_a_task_queue_without_a_worker_degrades_the_queue(
 
     await seen(db, tuple(one for one in ALL if one != STORIES))
     assert (await dependencies(admin))["queue"] == "ok"
+
+
+async def test_the_cluster_is_as_its_nodes_answer(db: Database, log_in: LogIn) -> None:
+    admin = await log_in()
+    for heard, health in ((None, "down"), (utc_now(), "degraded")):
+        node = Server(
+            name=f"pve-{health}", role=PROXMOX, capacity=10, last_heartbeat_at=heard
+        )
+        await rows.add(db, node)
+        assert (await dependencies(admin))["proxmox"] == health
+
+
+async def test_the_inbox_says_which_queues_nobody_serves_and_what_to_do(
+    db: Database, log_in: LogIn
+) -> None:
+    operator = await log_in(Role.OPERATOR)
+
+    async def told() -> Any:
+        answer = await operator.get("/api/operator/inbox/groups")
+        return answer.json()["standstill"]
+
+    nobody = await told()
+    assert (nobody["queues"], nobody["title"]) == (list(ALL), "No worker is up")
+    assert "`mpanel worker`" in nobody["advice"]
+
+    await seen(db, tuple(one for one in ALL if one != STORIES))
+    left = await told()
+    assert (left["queues"], left["title"]) == ([STORIES], "No worker serves stories")
+    assert "`mpanel worker stories`" in left["advice"]
+
+    await seen(db, (STORIES,))
+    assert await told() is None
 
 
 async def test_another_company_sees_the_same(db: Database, log_in: LogIn) -> None:

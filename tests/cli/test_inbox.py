@@ -291,7 +291,8 @@ async def test_a_job_is_watched_until_it_ends(
 
 async def test_empty_lists_say_that_all_is_well(mpanel: Terminal) -> None:
     for words, told in (
-        ((), "Nothing waits for anybody."),
+        ((), "No worker is up"),
+        ((), "Nothing else waits for anybody."),
         (("orphans",), "Providers and ledger agree."),
         (("payments",), "Every payment has its order."),
     ):

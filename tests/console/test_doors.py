@@ -162,7 +162,9 @@ async def test_another_tenants_job_is_not_there(known: Client, db: Database) -> 
     decided = await known.post(f"/console/inbox/{waits.id}", data=retry())
 
     assert [one.status_code for one in (shown, live, decided)] == [404] * 3
-    assert "Nothing waits for you" in (await known.get("/console/inbox")).text
+    inbox = (await known.get("/console/inbox")).text
+    assert "No worker is up" in inbox
+    assert "Nothing else waits for you" in inbox
     assert await decisions(db) == []
 
 

@@ -63,7 +63,7 @@ async def test_one_click_goes_on_and_one_sees_it_go_on(
 
     await finished(here, await here.job_of(order), JobStatus.SUCCEEDED)
     await page.get_by_role("link", name="Back to the inbox").click()
-    await window.says("Nothing waits for you")
+    await window.says("Nothing else waits for you")
     await window.fits()
     [decision] = await rows(here, Decision, job_id=website.id)
     assert (decision.act, decision.why) == (Act.RETRY, "PHP 8.4 is installed now")
@@ -118,7 +118,7 @@ async def test_all_of_a_cause_are_tried_again_at_once(
     for order in orders:
         await finished(here, await here.job_of(order), JobStatus.SUCCEEDED)
     await window.page.reload()
-    await window.says("Nothing waits for you")
+    await window.says("Nothing else waits for you")
     await golden(here, orders=3)
 
 

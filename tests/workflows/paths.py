@@ -254,10 +254,7 @@ async def a_website(here: World) -> Website:
 
 async def a_backup(here: World) -> tuple[Backup, str]:
     """A stored backup of a live website, and the run that made it."""
-    website, job_id = await a_website(here), uuid4()
-    async with here.db.tenant(website.tenant_id) as session:
-        await backups.request(session, website, job_id=job_id, requested_by=uuid4())
-        await session.commit()
+    job_id = await ask_for_backup(here, await a_website(here))
     job = await here.read(Job, job_id)
     run = await finished(here, job, JobStatus.SUCCEEDED)
     async with here.db.platform() as session:
@@ -266,6 +263,15 @@ async def a_backup(here: World) -> tuple[Backup, str]:
         ).one()
     assert backup.status == BackupStatus.STORED
     return backup, run
+
+
+async def ask_for_backup(here: World, website: Website) -> UUID:
+    """The job of one more backup."""
+    job_id = uuid4()
+    async with here.db.tenant(website.tenant_id) as session:
+        await backups.request(session, website, job_id=job_id, requested_by=uuid4())
+        await session.commit()
+    return job_id
 
 
 async def add(here: World, kind: JobKind, website: Website, **input: str) -> Job:

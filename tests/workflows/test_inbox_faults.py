@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -24,15 +25,16 @@ from api.auth.demand import Demand
 from api.settings import ApiSettings
 from models.base import utc_now
 from models.database import Database
-from models.jobs import ProviderAccount
+from models.jobs import Job, ProviderAccount
 from models.orders import Order
 from models.servers import Server
-from models.states import OrderStatus
+from models.states import JobStatus, OrderStatus
 from models.users import Role
 from tests.api.conftest import SECRET_KEY, add_user, client_of, token_of
 from tests.judge import balanced
 from tests.workflows.fleet import fleet
 from tests.workflows.operator import refunds
+from tests.workflows.paths import a_website, ask_for_backup, finished
 from tests.workflows.shop import (
     PATIENT,
     PRICE,
@@ -365,6 +367,44 @@ async def test_the_row_tells_all_that_is_needed_and_its_advice_is_right(
             assert str(site.id) not in (await here.page(site.domain)).text
             assert sum(await refunds(here, order)) == PRICE
         assert await inbox_of(api, order) == [], "it still waits"
+
+
+async def test_a_full_backup_store_is_told_and_the_backup_goes_on_when_it_has_room(
+    simulators: Providers,
+    db: Database,
+    temporal: WorkflowEnvironment,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    target = temporal.client.service_client.config.target_host
+    monkeypatch.setenv("TEMPORAL_ADDRESS", target)
+    async with world(simulators, db, target) as here, operator(here) as api:
+        website = await a_website(here)
+        full = {"kind": "reject", "op": "sftp write", "code": "disk_full"}
+        await here.fault("backup_store", {**full, "times": 10_000})
+
+        job_id = await ask_for_backup(here, website)
+        entry = await here.until(
+            lambda: entry_of(api, job_id),
+            lambda found: found is not None,
+            within=PATIENT,
+        )
+
+        assert entry is not None
+        assert entry["cause"]["id"] == "backup_store.rejected.disk_full"
+        assert entry["domain"] == website.domain
+        assert entry["customer"]["email"].endswith("@example.com")
+        detail = await get(api, f"/api/operator/inbox/{job_id}")
+        assert "df -h" in " ".join(detail["cause"]["checks"])
+        await here.fault("backup_store")
+        await advised(api, detail)
+        job = await here.read(Job, job_id)
+        await finished(here, job, JobStatus.SUCCEEDED)
+        assert await entry_of(api, job_id) is None
+
+
+async def entry_of(api: httpx.AsyncClient, job_id: UUID) -> dict[str, Any] | None:
+    listed = (await get(api, "/api/operator/inbox"))["items"]
+    return next((one for one in listed if one["job"]["id"] == str(job_id)), None)
 
 
 async def the_row(

@@ -44,8 +44,15 @@ class View:
 
     def groups(self, answer: dict[str, Any]) -> None:
         """By cause."""
+        still = answer["standstill"]
+        if still:
+            self._out.print(f"[bold red]{'!':>4}[/]  [bold]{escape(still['title'])}[/]")
+            for words in (still["means"], still["advice"]):
+                self._out.print(Padding(escape(words), (0, 0, 0, 6)))
+            self._out.print()
         if not answer["items"]:
-            self._out.print("[green]✓[/] Nothing waits for anybody.")
+            nothing = "Nothing else" if still else "[green]✓[/] Nothing"
+            self._out.print(f"{nothing} waits for anybody.")
             return
         for group in answer["items"]:
             cause, count = group["cause"], group["count"]
