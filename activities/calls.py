@@ -122,7 +122,8 @@ class Parking:
 class Resuming:
     """What was decided about a parked step, and which steps are still parked.
 
-    `waits_for`: why the first of those is.
+    `waits_for`: why the first of those is. The rest is for a step that is skipped: see
+    `Step`.
     """
 
     ref: JobRef
@@ -130,6 +131,9 @@ class Resuming:
     act: Act
     still_parked: tuple[str, ...] = ()
     waits_for: Failure | None = None
+    decision_id: UUID | None = None
+    leaves: tuple[str, ...] = ()
+    done_by_hand: bool = False
 
 
 @dataclass(frozen=True)

@@ -244,7 +244,8 @@ class CloudPodActs(OnCluster):
         """Stopped, but still there: until the hold is over, an abort brings it back."""
         _pod, place = await self._sure(call)
         await self._stop(place)
-        async with self._store.step(call) as (session, _):
+        async with self._store.step(call) as (session, job):
+            await cloudpods.without_save(session, job.id)
             pod = await cloudpods.get(session, call.subject_id, lock=True)
             if pod.held_until is None:
                 pod.held_until = utc_now() + timedelta(seconds=self._hold)

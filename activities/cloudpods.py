@@ -283,6 +283,7 @@ class CloudPodActivities(OnCluster):
                 pod.gone()
                 pod.seen, pod.seen_at = "absent", utc_now()
             await addresses.give_back(session, pod.id)
+            await cloudpods.without_save(session, job.id)
             subscription = await session.get(Subscription, pod.subscription_id)
             if subscription is not None:
                 subscription.terminate()

@@ -18,8 +18,9 @@ from models.audit import Action
 from models.base import utc_now
 from models.database import Database, Session
 from models.jobs import Decision, DecisionCode, Job, JobStep, code_hash, seen_hash
-from models.queries import alerts, audit, decisions, jobs
+from models.queries import alerts, audit, decisions, jobs, skips
 from models.queries.audit import By
+from models.queries.skips import Skip
 from models.states import (
     OPEN_JOBS,
     Act,
@@ -90,15 +91,16 @@ class JobActivities:
                 job.go_on()
                 await jobs.resolve_alerts(session, job)
             if resuming.act is Act.SKIP:
-                step = (
-                    await session.exec(
-                        select(JobStep).where(
-                            JobStep.job_id == job.id, JobStep.name == resuming.step
-                        )
-                    )
-                ).one_or_none()
-                if step is not None:
-                    step.status = StepStatus.SKIPPED
+                await skips.leave_out(
+                    session,
+                    job,
+                    Skip(
+                        resuming.step,
+                        resuming.decision_id,
+                        resuming.leaves,
+                        done_by_hand=resuming.done_by_hand,
+                    ),
+                )
             job.updated_at = utc_now()
             await session.commit()
 

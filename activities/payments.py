@@ -24,6 +24,11 @@ class Payment:
     invoice_id: str | None
     charge_id: str | None
 
+    @property
+    def left(self) -> int:
+        """What of it is not given back."""
+        return self.amount_received - self.amount_refunded
+
 
 @dataclass(frozen=True)
 class Refund:

@@ -30,7 +30,9 @@ class RefundAccount(Protocol):
         amount: int,
         key: str,
         metadata: dict[str, str],
-    ) -> Refund: ...
+    ) -> Refund:
+        """Gives it back, or what a person has left of it; see `StripeAccount`."""
+        ...
 
 
 class RefundActivities:
@@ -117,8 +119,13 @@ class RefundActivities:
                 metadata={"order_id": str(call.subject_id)},
             )
             async with self._store.step(call) as (session, _):
-                row = await session.get_one(PaymentRefund, refund.id)
-                row.status, row.stripe_refund_id = RefundStatus.MADE, made.id
+                await refunds.made(
+                    session,
+                    refund.id,
+                    stripe_id=made.id,
+                    key=made.key,
+                    amount=made.amount,
+                )
                 if made.failed:
                     await refunds.failed(session, made.id, why=made.status)
                 await session.commit()

@@ -51,6 +51,8 @@ class Action(StrEnum):
     DECISION_REFUSED = "decision.refused"
     PAYMENT_ORDERED = "payment.ordered"
     PAYMENT_REFUNDED = "payment.refunded"
+    REFUND_SETTLED = "refund.settled"
+    REFUND_ADOPTED = "refund.adopted"
     ALERT_ACKNOWLEDGED = "alert.acknowledged"
     ALERT_RESOLVED = "alert.resolved"
     ALERT_RULE_CHANGED = "alert_rule.changed"

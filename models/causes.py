@@ -46,6 +46,8 @@ class Signs:
 
 
 _UNDO: Final = "undo:"
+# Of an undo, only the refund asks it.
+_STRIPE: Final = "stripe"
 _Key = tuple[str, str, str, str]
 
 
@@ -73,7 +75,9 @@ class Causes:
             if key in self._by_key
         )
         cause = _cause(told, provider, self.name_of(provider))
-        return _while_undoing(cause) if signs.undoing else cause
+        if not signs.undoing:
+            return cause
+        return _unpaid(cause) if provider == _STRIPE else _while_undoing(cause)
 
     def name_of(self, provider: str) -> str:
         """As people call it."""
@@ -142,6 +146,19 @@ def _while_undoing(cause: Cause) -> Cause:
             if waits
             else "Set right what is described here, then retry: the undo goes on where"
             " it stopped. It cannot be skipped, and it is aborted already."
+        ),
+    )
+
+
+def _unpaid(cause: Cause) -> Cause:
+    """All is taken back but the money: what is said of a refund holds here, too."""
+    return replace(
+        cause,
+        id=_UNDO + cause.id,
+        title=f"Refund stuck: {cause.title}",
+        means=(
+            "The order was aborted and everything of it is taken back; its money is not"
+            f" given back yet. {cause.means}"
         ),
     )
 

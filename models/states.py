@@ -165,6 +165,7 @@ class RefundStatus(StrEnum):
     INTENDED = "intended"
     MADE = "made"
     FAILED = "failed"  # Stripe could not give it back after all
+    SETTLED = "settled"  # given back by hand, as an operator says
 
 
 class UnclaimedStatus(StrEnum):
@@ -234,6 +235,8 @@ OPEN_JOBS = (
     JobStatus.NEEDS_ATTENTION,
     JobStatus.UNDOING,
 )
+
+GIVEN_BACK = (RefundStatus.MADE, RefundStatus.SETTLED)
 
 UNDONE_JOBS = (JobStatus.FAILED, JobStatus.CANCELLED)
 

@@ -344,8 +344,13 @@ class StripeWatch:
             await self._list_again(refund, str(refused))
             return
         async with self._db.platform() as session:
-            row = await session.get_one(PaymentRefund, refund.id)
-            row.status, row.stripe_refund_id = RefundStatus.MADE, made.id
+            await refunds.made(
+                session,
+                refund.id,
+                stripe_id=made.id,
+                key=made.key,
+                amount=made.amount,
+            )
             if made.failed:
                 await refunds.failed(session, made.id, why=made.status)
             await session.commit()

@@ -1,6 +1,8 @@
 """What a CloudPod is asked for during its life. Each act is a job of its own, and
 `CloudPodLife` keeps their order."""
 
+from dataclasses import replace
+
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
@@ -93,9 +95,17 @@ HOLD_REMOVAL = Step(
     CloudPodActs.hold_removal,
     PROXMOX,
     time=LONG,
+    if_skipped="It is destroyed at once: its removal can be called off no more.",
 )
 DELETE_POD_NAMES = Step(
-    "delete_pod_names", "Take its names away", CloudPodNames.delete_pod_names, POWERDNS
+    "delete_pod_names",
+    "Take its names away",
+    CloudPodNames.delete_pod_names,
+    POWERDNS,
+    if_skipped="Only right if the zone or the name server is gone for good, or the"
+    " records were taken away by hand. Its address goes to somebody else, and these"
+    " names would lead there.",
+    leaves=frozenset({"record"}),
 )
 DESTROY_GUEST = Step(
     "destroy_guest",
@@ -109,6 +119,11 @@ END_POD_REMOVAL = Step(
     "Write down that nothing is left",
     CloudPodActivities.end_pod_removal,
     STORIES,
+)
+# Left out of a removal alone: a move, and whoever asked for a backup, need theirs.
+LAST_BACKUP = replace(
+    BACK_UP_GUEST,
+    if_skipped="It is removed without a last backup: its data are lost for good.",
 )
 
 
@@ -197,7 +212,7 @@ class DeleteCloudPod(JobWorkflow):
 
     STEPS = (
         BEGIN_POD_REMOVAL,
-        BACK_UP_GUEST,
+        LAST_BACKUP,
         HOLD_REMOVAL,
         DELETE_POD_NAMES,
         DESTROY_GUEST,

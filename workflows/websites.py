@@ -64,12 +64,18 @@ DELETE_RECORD = Step(
     "Take the DNS record away",
     DnsActivities.delete_record,
     POWERDNS,
+    if_skipped="Only right if the zone or the name server is gone for good, or the"
+    " record was taken away by hand.",
+    leaves=frozenset({"record"}),
 )
 DELETE_SITE = Step(
     "delete_site",
     "Delete the site on the hosting server",
     WebsiteActivities.delete_site,
     HOSTING,
+    if_skipped="Only right if the server is gone for good, or the site was deleted by"
+    " hand: the website counts as terminated, wherever its files are.",
+    leaves=frozenset({"site"}),
 )
 END_REMOVAL = Step(
     "end_removal",

@@ -110,6 +110,10 @@ class StripeAccount:
 
         Looking first covers what the idempotency key does not: it expires after a day,
         and Stripe repeats a stored 500 although the refund was made.
+
+        Where somebody gave back so much in Stripe's dashboard that less than `amount`
+        is left, that is given back, or their refund stands for ours: either way the
+        customer has everything.
         """
         for made in await self.refunds(payment_intent_id):
             if made.key == key:
@@ -120,7 +124,25 @@ class StripeAccount:
             "metadata": {**metadata, REFUND_KEY: key},
         }
         create = self._v1.refunds.create_async
-        return _refund(await self._call(create, asked, {"idempotency_key": key}))
+        try:
+            return _refund(await self._call(create, asked, {"idempotency_key": key}))
+        except ProviderRejected:
+            payment = await self.payment(payment_intent_id)
+            if payment is None or payment.left >= amount:
+                raise
+        if not payment.left:
+            return await self._given_back(payment)
+        # Other values under one idempotency key would be refused.
+        rest = {**asked, "amount": payment.left}
+        once = {"idempotency_key": f"{key}:{payment.left}"}
+        return _refund(await self._call(create, rest, once))
+
+    async def _given_back(self, payment: Payment) -> Refund:
+        """The newest refund that holds, of a payment of which nothing is left."""
+        holding = [one for one in await self.refunds(payment.id) if not one.failed]
+        if not holding:
+            raise ProviderDown("stripe", f"{payment.id} is refunded by no refund")
+        return holding[-1]
 
     async def event(self, event_id: str) -> StripeEvent | None:
         """The event, or None if Stripe never sent one of that id."""

@@ -59,7 +59,7 @@ class JobView:
 
     @property
     def wants_code(self) -> bool:
-        """Whether an abort will ask for a code of the authenticator app."""
+        """Whether what cannot be taken back will ask for a code of the app."""
         at = self.actor.second_factor_at
         stale = at is None or at + FRESH < utc_now()
         return self.actor.second_factor_demanded and stale
@@ -114,7 +114,7 @@ class JobView:
 
 def _line(row: JobStep, summary: str) -> Line:
     word, tone = words.STEPS[row.status]
-    failing = row.status in (StepStatus.PARKED, StepStatus.RETRYING)
+    told = row.status in (StepStatus.PARKED, StepStatus.RETRYING, StepStatus.SKIPPED)
     return Line(
         name=row.name,
         summary=summary,
@@ -123,5 +123,5 @@ def _line(row: JobStep, summary: str) -> Line:
         tries=row.tries,
         at=row.ended_at or row.started_at,
         next_retry_at=row.next_retry_at,
-        message=row.message if failing else None,
+        message=row.message if told else None,
     )

@@ -105,13 +105,19 @@ class LineOut(CamelModel):
 
 
 class MoneyOut(CamelModel):
-    """`returning`: refunds that are decided and not yet made at the provider."""
+    """`returning`: refunds that are decided and not yet made at the provider.
+
+    `failed`: those that Stripe could not make after all; give them back by other
+    means. `settled`: of `refunded`, what was given back by hand, as an operator says.
+    """
 
     currency: str
     payment_intent_id: str | None
     claimed: float
     refunded: float
     returning: float
+    failed: float
+    settled: float
     taken: float
     lines: list[LineOut]
 
@@ -124,6 +130,8 @@ class MoneyOut(CamelModel):
             claimed=to_number(money.claimed),
             refunded=to_number(money.refunded),
             returning=to_number(money.returning),
+            failed=to_number(money.failed),
+            settled=to_number(money.settled),
             taken=to_number(money.taken),
             lines=[
                 LineOut(

@@ -21,27 +21,31 @@ from models.states import (
     JobKind,
     JobStatus,
     Reason,
+    RefundStatus,
     StepStatus,
 )
-from workflows.engine.steps import Step
+from workflows.engine.steps import Step, step_of
 from workflows.names import NAMES
 from workflows.registry import WORKFLOWS
 
 PROVE_PAYMENT: Final = "prove_payment"
 _STEPS: Final[Mapping[str, Sequence[Step]]] = {
-    story.__name__: getattr(story, "STEPS", ()) for story in WORKFLOWS
+    story.__name__: (*getattr(story, "STEPS", ()), *getattr(story, "WAY_BACK", ()))
+    for story in WORKFLOWS
 }
 _DONE: Final = (StepStatus.SUCCEEDED, StepStatus.SKIPPED)
 
 
 @dataclass(frozen=True)
 class Option:
-    """One act. `would`: what it does, in sentences; `refund` in minor units."""
+    """One act. `would`: what it does, in sentences; `refund` in minor units. `fresh`:
+    it wants a second factor of this moment, where one is demanded."""
 
     act: Act
     why_not: str | None
     would: tuple[str, ...]
     refund: Cents = 0
+    fresh: bool = False
 
     @property
     def allowed(self) -> bool:
@@ -134,10 +138,14 @@ def has_expired(job: Job) -> bool:
 
 def skippable(job: Job, step: str) -> bool:
     """Whether the story may go on without the step."""
-    return any(
-        one.skippable and (step == one.id or step.startswith(f"{one.id}:"))
-        for one in story_of(job)
-    )
+    found = step_of(story_of(job), step)
+    return found is not None and found.skippable
+
+
+def settles_money(job: Job, act: Act, step: str | None) -> bool:
+    """Whether it says that money was given back by hand: as good as a refund."""
+    found = step_of(story_of(job), step or "")
+    return act is Act.SKIP and found is not None and found.done_by_hand
 
 
 def story_of(job: Job) -> Sequence[Step]:
@@ -173,8 +181,34 @@ def _retry(scene: Scene) -> Option:
 def _skip(scene: Scene) -> Option:
     job = scene.job
     why_not = going_on_refused(job, Act.SKIP, job.step, parked=bool(scene.parked))
-    would = [f"{_step(job, job.step or '')} is left out for good.", *_then(scene)]
-    return Option(Act.SKIP, why_not or None, tuple(would))
+    step = step_of(story_of(job), job.step or "")
+    would = [f"{_step(job, job.step or '')} is left out for good."]
+    if step is None or not step.skippable:
+        return Option(Act.SKIP, why_not or None, (*would, *_then(scene)))
+    if step.done_by_hand:
+        told = (step.if_skipped, *_left(scene, step))
+        return Option(Act.SKIP, why_not or None, told, fresh=True)
+    told = (*would, step.if_skipped, *_left(scene, step), *_then(scene))
+    return Option(Act.SKIP, why_not or None, told)
+
+
+def _left(scene: Scene, step: Step) -> list[str]:
+    """What stays, and what money counts as given back, if the step is skipped."""
+    told = [
+        f"Left for you to take away by hand: {thing(one)}."
+        for one in scene.effects
+        if one.owner_id == scene.job.subject_id
+        and one.kind in step.leaves
+        and one.state != EffectState.REMOVED
+    ]
+    if step.done_by_hand:
+        told += [
+            f"{to_decimal(one.amount)} {one.currency.upper()} of"
+            f" {one.stripe_payment_intent_id} count as given back by hand."
+            for one in scene.refunds
+            if one.status == RefundStatus.INTENDED
+        ]
+    return told
 
 
 def _abort_item(scene: Scene) -> Option:
@@ -205,7 +239,7 @@ def _abort_item(scene: Scene) -> Option:
             if kept
             else "Nothing else of the order is left, so the order ends as failed."
         )
-    return Option(Act.ABORT_ITEM, why_not, tuple(would), refund)
+    return Option(Act.ABORT_ITEM, why_not, tuple(would), refund, fresh=True)
 
 
 def _abort_order(scene: Scene) -> Option:
@@ -221,7 +255,8 @@ def _abort_order(scene: Scene) -> Option:
     would += _money(scene, scene.rest)
     paid = "failed" if scene.claim is not None else "cancelled"
     would.append(f"The order ends as {paid}, and the customer is told.")
-    return Option(Act.ABORT_ORDER, _no_abort(scene, root), tuple(would), scene.rest)
+    refused = _no_abort(scene, root)
+    return Option(Act.ABORT_ORDER, refused, tuple(would), scene.rest, fresh=True)
 
 
 def _no_abort(scene: Scene, job: Job) -> str | None:

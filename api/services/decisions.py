@@ -69,7 +69,8 @@ async def go_on(session: Session, actor: Actor, job_id: UUID, wish: Wish) -> Dec
 
     The same wish again, while it is recorded, gets the same row. Raises `NotFound`,
     `WrongState` (the job or the step waits for nobody), `Conflict` (decided
-    otherwise), `Invalid` (the correction).
+    otherwise), `Invalid` (the correction), and for a refund that is skipped
+    `StepUpRequired`.
     """
     job, order = await _hold(session, await jobs.get(session, job_id))
     step = wish.step or job.step
@@ -81,6 +82,8 @@ async def go_on(session: Session, actor: Actor, job_id: UUID, wish: Wish) -> Dec
     parked = step is not None and await decisions.parked(session, job, step)
     if refused := acts.going_on_refused(job, wish.act, step, parked=parked):
         raise WrongState(refused, status=str(job.status))
+    if acts.settles_money(job, wish.act, step):
+        actor.prove_fresh("settling a refund")
     gone, expired = acts.run_is_gone(job), acts.has_expired(job)
     decision = _written(actor, job, wish, step)
     if payment_id is not None:
@@ -143,11 +146,12 @@ async def issue_code(
     """A one-time code for this act on the job as it is now, and on one step of it.
 
     Raises `NotFound`, `WrongState` (the job is over), `Invalid` (an abort of another
-    scope than the job's), and for an abort `StepUpRequired`.
+    scope than the job's), and for an abort, or a refund that is skipped,
+    `StepUpRequired`.
     """
     job = await jobs.get(session, job_id)
-    if act in jobs.ABORTS:
-        actor.prove_fresh("an abort")
+    if act in jobs.ABORTS or acts.settles_money(job, act, step or job.step):
+        actor.prove_fresh("an abort" if act in jobs.ABORTS else "settling a refund")
     whole = job.kind == JobKind.FULFIL_ORDER
     if act in jobs.ABORTS and act is not (Act.ABORT_ORDER if whole else Act.ABORT_ITEM):
         raise Invalid("act", f"a {job.kind} takes no {act}")

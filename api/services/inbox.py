@@ -15,7 +15,7 @@ from api.services.decisions import Scope, Wish
 from models.alerts import Alert
 from models.database import Session
 from models.effects import Effect
-from models.errors import DomainError, Invalid
+from models.errors import DomainError, Invalid, StepUpRequired
 from models.jobs import Decision, Job, JobStep
 from models.money import Cents
 from models.orders import Order, OrderItem
@@ -23,7 +23,7 @@ from models.queries import alerts, found, inbox, jobs, order_views
 from models.queries.inbox import Doubt, Entry, Filter, Group
 from models.queries.order_views import OrderView
 from models.queries.slices import Slice, Window
-from models.states import Act, JobKind, RefundStatus
+from models.states import GIVEN_BACK, Act, JobKind, RefundStatus
 
 MOST_AT_ONCE: Final = 500
 ORPHAN: Final = "orphan"
@@ -44,7 +44,9 @@ class Line:
 class Money:
     """What we hold of an order's payment, in minor units of `currency`.
 
-    `returning`: refunds that are decided and not yet made at the provider.
+    `returning`: refunds that are decided and not yet made at the provider; `failed`:
+    those that Stripe could not make after all; `settled`: of `refunded`, what was
+    given back by hand, as an operator says.
     """
 
     currency: str
@@ -52,6 +54,8 @@ class Money:
     claimed: Cents
     refunded: Cents
     returning: Cents
+    failed: Cents
+    settled: Cents
     lines: tuple[Line, ...]
 
     @property
@@ -159,7 +163,7 @@ async def decide(
 
     Safe to repeat: what is decided already keeps its decision. At most
     `MOST_AT_ONCE` jobs of a cause; the longest wait comes first. Raises
-    `StepUpRequired` before anything is decided.
+    `StepUpRequired`, of an abort before anything is decided.
     """
     if ruling.act in jobs.ABORTS:
         actor.prove_fresh("an abort")
@@ -198,6 +202,8 @@ async def _one(session: Session, actor: Actor, ruling: Ruling, job_id: UUID) -> 
         else:
             wish = Wish(ruling.act, ruling.why, ruling.step, ruling.correction)
             made = await decisions.go_on(session, actor, job_id, wish)
+    except StepUpRequired:
+        raise  # one code more lets the whole ruling pass
     except DomainError as refused:
         # A rollback would forget what the decisions before this one say.
         session.expunge_all()
@@ -237,8 +243,12 @@ async def _scene(session: Session, job: Job, view: OrderView | None) -> Scene:
     )
 
 
+def _sum(scene: Scene, status: RefundStatus) -> Cents:
+    return sum(one.amount for one in scene.refunds if one.status == status)
+
+
 def _money(scene: Scene, order: Order) -> Money:
-    made = [one for one in scene.refunds if one.status == RefundStatus.MADE]
+    made = [one for one in scene.refunds if one.status in GIVEN_BACK]
     refunded = sum(one.amount for one in made)
     by_line = {one.order_item_id: one.amount for one in made}
     claim = scene.claim
@@ -247,7 +257,9 @@ def _money(scene: Scene, order: Order) -> Money:
         payment_intent_id=claim.stripe_payment_intent_id if claim else None,
         claimed=claim.amount if claim else 0,
         refunded=refunded,
-        returning=sum(one.amount for one in scene.refunds) - refunded,
+        returning=_sum(scene, RefundStatus.INTENDED),
+        failed=_sum(scene, RefundStatus.FAILED),
+        settled=_sum(scene, RefundStatus.SETTLED),
         lines=tuple(
             Line(item, job, by_line.get(item.id, 0), scene.share(item))
             for item, job in scene.lines

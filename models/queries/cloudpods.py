@@ -127,6 +127,13 @@ async def save_of(session: Session, job_id: UUID) -> CloudPodSave | None:
     return found.one_or_none()
 
 
+async def without_save(session: Session, job_id: UUID) -> None:
+    """The backup that the job was to make will not be: its step was left out."""
+    save = await save_of(session, job_id)
+    if save is not None and save.status == BackupStatus.RUNNING:
+        save.status = BackupStatus.FAILED
+
+
 async def on_node(session: Session, server_id: UUID) -> list[CloudPod]:
     """What is in use there, or on its way there; oldest first."""
     found = await session.exec(

@@ -23,7 +23,7 @@ from models.money import Cents
 from models.orders import Order, OrderItem
 from models.payments import PaymentClaim, PaymentRefund
 from models.queries.slices import Slice, Window
-from models.states import OPEN_JOBS, EffectState, JobKind, RefundStatus
+from models.states import GIVEN_BACK, OPEN_JOBS, EffectState, JobKind
 from models.websites import Website
 
 
@@ -230,7 +230,7 @@ def _entries() -> Any:
         select(func.coalesce(func.sum(PaymentRefund.amount), 0))
         .where(
             PaymentRefund.order_id == Job.order_id,
-            PaymentRefund.status == RefundStatus.MADE,
+            col(PaymentRefund.status).in_(GIVEN_BACK),
         )
         .correlate(Job)
         .scalar_subquery()

@@ -15,7 +15,7 @@ from models.orders import Order, OrderItem
 from models.outbox import OutboxMessage
 from models.payments import PaymentRefund
 from models.products import Product
-from models.states import AlertStatus, JobStatus, RefundStatus, Severity
+from models.states import GIVEN_BACK, AlertStatus, JobStatus, Severity
 from models.websites import Website
 
 DIGEST = "alert.digest"
@@ -51,7 +51,7 @@ async def _of_order(session: Session, order_id: UUID) -> dict[str, Any]:
     given_back = await session.exec(
         select(func.sum(PaymentRefund.amount)).where(
             PaymentRefund.order_id == order_id,
-            PaymentRefund.status == RefundStatus.MADE,
+            col(PaymentRefund.status).in_(GIVEN_BACK),
         )
     )
     refunded = int(given_back.one() or 0)

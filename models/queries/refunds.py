@@ -1,17 +1,20 @@
 """The money of an order: the payment it claims, and what was given back."""
 
 from collections.abc import Sequence
-from uuid import UUID, uuid4
+from typing import Any
+from uuid import UUID, uuid4, uuid5
 
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, select
 
+from models.audit import Action
 from models.base import utc_now
 from models.database import Session
 from models.money import Cents, to_decimal
 from models.orders import OrderItem
 from models.payments import PaymentClaim, PaymentRefund, UnclaimedPayment
 from models.queries.alerts import Finding, raise_alert
+from models.queries.audit import SYSTEM, By, record
 from models.states import RefundStatus, Severity, UnclaimedStatus
 
 FAILED = "refund_failed"
@@ -118,20 +121,89 @@ async def intend(
     )
 
 
+async def settle(session: Session, order_id: UUID, *, by: By, why: str) -> None:
+    """What is decided and not made counts as given back by hand, as `by` says.
+
+    Safe to repeat. Stripe is not asked for it any more.
+    """
+    found = await session.exec(
+        select(PaymentRefund)
+        .where(
+            PaymentRefund.order_id == order_id,
+            PaymentRefund.status == RefundStatus.INTENDED,
+        )
+        .with_for_update()
+    )
+    for refund in found.all():
+        refund.status = RefundStatus.SETTLED
+        await tell(session, refund, Action.REFUND_SETTLED, by=by, why=why)
+
+
+async def made(
+    session: Session, refund_id: UUID, *, stripe_id: str, key: str | None, amount: Cents
+) -> PaymentRefund:
+    """Stripe has it. One that is not ours, or less than we owe, is told of: somebody
+    gave the rest back in Stripe's dashboard. Safe to repeat."""
+    refund = await session.get_one(PaymentRefund, refund_id)
+    refund.status, refund.stripe_refund_id = RefundStatus.MADE, stripe_id
+    ours = amount if key == refund.key else 0
+    if ours != refund.amount:
+        why = "Stripe had given it back already"
+        by_hand = {"byHand": refund.amount - ours}
+        adopted = Action.REFUND_ADOPTED
+        await tell(session, refund, adopted, by=SYSTEM, why=why, **by_hand)
+    return refund
+
+
+async def tell(
+    session: Session,
+    refund: PaymentRefund,
+    action: Action,
+    *,
+    by: By,
+    why: str,
+    **more: Any,
+) -> None:
+    """The audit log's line about it; one, however often it is told."""
+    await record(
+        session,
+        tenant_id=refund.tenant_id,
+        by=by,
+        action=action,
+        entity="refund",
+        entity_id=refund.id,
+        reason=why,
+        details={
+            "orderId": str(refund.order_id) if refund.order_id else None,
+            "stripePaymentIntentId": refund.stripe_payment_intent_id,
+            "stripeRefundId": refund.stripe_refund_id,
+            "amount": refund.amount,
+            "currency": refund.currency,
+            **more,
+        },
+        event_id=uuid5(refund.id, str(action)),
+    )
+
+
 async def failed(session: Session, stripe_id: str, *, why: str) -> None:
     """Stripe could not give it back after all: an operator must, by other means.
 
     Safe to repeat, and for a refund that is not ours.
     """
-    refund = (
-        await session.exec(
-            select(PaymentRefund)
-            .where(PaymentRefund.stripe_refund_id == stripe_id)
-            .with_for_update()
+    found = await session.exec(
+        select(PaymentRefund)
+        .where(
+            PaymentRefund.stripe_refund_id == stripe_id,
+            PaymentRefund.status != RefundStatus.FAILED,
         )
-    ).one_or_none()
-    if refund is None or refund.status == RefundStatus.FAILED:
-        return
+        .order_by(col(PaymentRefund.id))
+        .with_for_update()
+    )
+    for refund in found.all():
+        await _failed(session, refund, why=why)
+
+
+async def _failed(session: Session, refund: PaymentRefund, *, why: str) -> None:
     refund.status = RefundStatus.FAILED
     amount, currency = to_decimal(refund.amount), refund.currency.upper()
     of = f"order {refund.order_id}" if refund.order_id else "an unclaimed payment"
@@ -145,6 +217,6 @@ async def failed(session: Session, stripe_id: str, *, why: str) -> None:
             " its customer does not have the money. Give it back by other means, then"
             " resolve this alert",
             severity=Severity.CRITICAL,
-            facts={"refundId": stripe_id},
+            facts={"refundId": refund.stripe_refund_id},
         ),
     )

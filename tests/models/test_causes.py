@@ -191,7 +191,17 @@ def test_a_stuck_undo_is_never_aborted_or_skipped_again() -> None:
         cause = CAUSES.of(Signs(*signs, undoing=True))
         whole(cause)
         assert cause.id.startswith("undo:")
-        assert cause.act in (Suggestion.RETRY, Suggestion.WAIT)
+        if signs[1] != "stripe":  # of a refund, nothing else is left to take back
+            assert cause.act in (Suggestion.RETRY, Suggestion.WAIT)
+
+
+def test_a_refund_that_stripe_refuses_for_good_is_told_how_it_goes_on() -> None:
+    for code in ("charge_already_refunded", "charge_disputed", "http_400"):
+        signs = Signs(Reason.REJECTED, "stripe", "rejected", code, undoing=True)
+        cause = CAUSES.of(signs)
+        whole(cause)
+        assert cause.title.startswith("Refund stuck: ")
+        assert "skip" in cause.advice
 
 
 def whole(cause: Cause) -> None:

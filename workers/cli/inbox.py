@@ -32,6 +32,7 @@ Cause = Annotated[
     str | None, typer.Option(help="All jobs of this cause, by its id.", metavar="ID")
 ]
 Reason = Annotated[str, typer.Option(help="Why; kept in the audit log.")]
+Step = Annotated[str | None, typer.Option(help="One of several steps that wait.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask whether to.")]
 
 
@@ -92,9 +93,7 @@ def retry(
     job: Job = None,
     cause: Cause = None,
     reason: Reason = "tried again",
-    step: Annotated[
-        str | None, typer.Option(help="One of several steps that wait.")
-    ] = None,
+    step: Step = None,
     payment: Annotated[
         str | None,
         typer.Option(help="The payment that is accepted for the order.", metavar="PI"),
@@ -123,18 +122,22 @@ def skip(
     job: Job = None,
     cause: Cause = None,
     reason: Annotated[str, typer.Option(help="Why; kept in the audit log.")] = ...,  # type: ignore[assignment]
+    step: Step = None,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Go on without the step that waits, where its story allows it.
 
-    `mpanel inbox show JOB` tells whether it does.
+    `mpanel inbox show JOB` tells whether it does, and what it leaves behind. A refund
+    that is skipped counts as given back by hand.
 
-    **Example**
+    **Examples**
 
-        mpanel inbox skip 0b5f7c1e-... --reason "the record is made by hand"
+        mpanel inbox skip 0b5f7c1e-... --reason "the name server is gone for good"
+        mpanel inbox skip 0b5f7c1e-... --reason "the dispute was lost"
     """
-    _decide("skip", job, cause, reason, yes=yes, as_json=as_json)
+    more: dict[str, Any] = {"step": step} if step else {}
+    _decide("skip", job, cause, reason, yes=yes, as_json=as_json, **more)
 
 
 @app.command()

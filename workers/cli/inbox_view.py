@@ -324,6 +324,6 @@ def _step(step: dict[str, Any]) -> str:
         words.append(f"{(ended - began).total_seconds() * 1000:.0f} ms")
     if (step["tries"] or 1) > 1:
         words.append(f"{step['tries']} tries")
-    if step["status"] in ("retrying", "parked") and step["message"]:
+    if step["status"] in ("retrying", "parked", "skipped") and step["message"]:
         words.append(str(step["message"]))
     return "  ".join(words)

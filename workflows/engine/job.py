@@ -37,7 +37,7 @@ from models.states import Act, JobStatus, Reason
 from workflows.engine import search
 from workflows.engine.group import Group, ended
 from workflows.engine.patience import AGAIN, ALIVE, NOTE, NOTE_TIME
-from workflows.engine.steps import Step
+from workflows.engine.steps import Step, step_of
 
 JOB_ABORTED = "JobAborted"
 JOB_ENDED = "JobEnded"
@@ -48,10 +48,12 @@ J = TypeVar("J", bound="JobWorkflow")
 class JobWorkflow:
     """Base of every job's workflow, declared by `job_workflow`. A subclass gives
     `STEPS`, and a story of its own if it is more than these one after the other.
+    `WAY_BACK`: what its undo does besides taking back the steps.
     """
 
     # In the order of the story; a later generation undoes from here and `effects`.
     STEPS: ClassVar[tuple[Step, ...]] = ()
+    WAY_BACK: ClassVar[tuple[Step, ...]] = ()
 
     @workflow.init
     def __init__(self, ref: JobRef) -> None:
@@ -63,7 +65,7 @@ class JobWorkflow:
         self._stopped: list[asyncio.Task[Any]] = []
         self._rounds: dict[str, int] = {}
         self._parked: dict[str, Failure] = {}
-        self._decided: dict[str, Act] = {}
+        self._decided: dict[str, Decided] = {}
         self._signals: list[SignalReceived] = []
         self._signalled = 0
         self._lines: dict[str, str] = {}
@@ -220,7 +222,7 @@ class JobWorkflow:
             await workflow.wait_condition(lambda: key in self._decided)
         finally:
             self._parked.pop(key)
-        act = self._decided.pop(key)
+        decided = self._decided.pop(key)
         if not self._parked:
             workflow.upsert_search_attributes(
                 [
@@ -236,12 +238,16 @@ class JobWorkflow:
             Resuming(
                 self.ref,
                 key,
-                act,
+                decided.act,
                 tuple(self._parked),
                 next(iter(self._parked.values()), None),
+                decision_id=decided.id,
+                leaves=tuple(sorted(step.leaves)),
+                done_by_hand=step.done_by_hand,
             ),
         )
-        return act
+        # What a person has done by hand is found done by one more try.
+        return Act.RETRY if step.done_by_hand else decided.act
 
     @workflow.update(description="Delivers an operator's decision, written before.")
     def decide(self, decided: Decided) -> None:
@@ -312,17 +318,15 @@ class JobWorkflow:
         return None
 
     def _may_skip(self, key: str) -> bool:
-        return any(
-            step.skippable and (key == step.id or key.startswith(f"{step.id}:"))
-            for step in self.STEPS
-        )
+        step = step_of((*self.STEPS, *self.WAY_BACK), key)
+        return step is not None and step.skippable
 
     def _take(self, decided: Decided) -> None:
         if decided.act in (Act.ABORT_ITEM, Act.ABORT_ORDER):
             self._abort = self._abort or decided
         else:
             step = decided.step or next(iter(self._parked))
-            self._decided[step] = decided.act
+            self._decided[step] = decided
 
     # --- the way back ---------------------------------------------------------------
 

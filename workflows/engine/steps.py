@@ -1,6 +1,6 @@
 """A step: one activity with a stable id, a summary, and what takes it back."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -20,6 +20,11 @@ class Step:
 
     `ends`: failures that end the job instead of parking it (nothing is undone: the
     activity that raised them has written what became of it).
+
+    `if_skipped`: what it means to leave the step out, in a sentence; a step without
+    one cannot be. `leaves`: the kinds of effects that stay then, for a person to take
+    away. `done_by_hand`: skipped, it counts as done by a person; it runs again, and
+    finds that by the rows.
     """
 
     id: str
@@ -28,10 +33,17 @@ class Step:
     queue: str
     undo: StepActivity | None = None
     undo_summary: str = ""
-    skippable: bool = False
+    if_skipped: str = ""
+    leaves: frozenset[str] = frozenset()
+    done_by_hand: bool = False
     patience: timedelta = PATIENCE
     time: timedelta = QUICK
     ends: frozenset[Reason] = frozenset()
+
+    @property
+    def skippable(self) -> bool:
+        """Whether the story may go on without it."""
+        return bool(self.if_skipped)
 
     def undoing(self) -> "Step":
         """The step that takes this one back."""
@@ -43,7 +55,13 @@ class Step:
             summary=self.undo_summary or f"Take back: {self.summary}",
             activity=self.undo,
             undo=None,
-            skippable=False,
+            if_skipped="",
+            leaves=frozenset(),
             patience=UNDO_PATIENCE,
             ends=frozenset(),
         )
+
+
+def step_of(steps: Iterable[Step], key: str) -> Step | None:
+    """The step that a timeline calls by this key: its id, or `id:item`."""
+    return next((one for one in steps if key.partition(":")[0] == one.id), None)
