@@ -57,6 +57,7 @@ class CloudPodActs(OnCluster):
     @activity.defn
     async def suspend_guest(self, call: StepCall) -> None:
         """Stops it, and keeps it from starting with its node; nothing is deleted."""
+        await self._turn(call)
         pod, place = await self._sure(call)
         await self._cluster.configure(place, onboot=0, tags="mpanel;suspended")
         await self._stop(place)
@@ -70,6 +71,7 @@ class CloudPodActs(OnCluster):
     @activity.defn
     async def resume_guest(self, call: StepCall) -> None:
         """Starts it, sees it answer, and only then calls it active."""
+        await self._turn(call)
         pod, place = await self._sure(call)
         await self._cluster.configure(place, onboot=1, tags="mpanel")
         await self._start(place)
@@ -84,6 +86,7 @@ class CloudPodActs(OnCluster):
     @activity.defn
     async def restart_guest(self, call: StepCall) -> None:
         """Lets its system end, and starts it. Repeated, it may restart once more."""
+        await self._turn(call)
         _pod, place = await self._sure(call)
         await self._restart(place)
 
@@ -104,6 +107,7 @@ class CloudPodActs(OnCluster):
     async def reserve_size(self, call: StepCall) -> None:
         """Promises the new size, if its node has room for it. Safe to repeat: what it
         was before is kept in the job."""
+        await self._turn(call)
         async with self._store.step(call, platform=True) as (session, job):
             pod = await cloudpods.get(session, call.subject_id, lock=True)
             wanted = job.input["to"]
@@ -150,6 +154,7 @@ class CloudPodActs(OnCluster):
     @activity.defn
     async def rename_guest(self, call: StepCall) -> None:
         """Its name here and at Proxmox; its host name stays, since others use it."""
+        await self._turn(call)
         _pod, place = await self._sure(call)
         async with self._store.step(call) as (session, job):
             name = str(job.input["name"])
@@ -167,6 +172,7 @@ class CloudPodActs(OnCluster):
     @activity.defn
     async def take_snapshot(self, call: StepCall) -> None:
         """Beside its disks; one of this name that we made is the one."""
+        await self._turn(call)
         _pod, place = await self._sure(call)
         save = await self._save(call)
         if save.name not in await self._cluster.snapshots(place):
@@ -195,6 +201,7 @@ class CloudPodActs(OnCluster):
     @activity.defn
     async def roll_back(self, call: StepCall) -> None:
         """To a snapshot; everything since then is gone."""
+        await self._turn(call)
         _pod, place = await self._sure(call)
         save = await self._chosen(call)
         if save.name not in await self._cluster.snapshots(place):
@@ -208,6 +215,7 @@ class CloudPodActs(OnCluster):
     @activity.defn
     async def back_up_guest(self, call: StepCall) -> None:
         """To the backups' storage; one that carries this job's mark is the one."""
+        await self._turn(call)
         _pod, place = await self._sure(call)
         save = await self._save(call)
         found = await self._volume(place, save.id)
@@ -228,6 +236,7 @@ class CloudPodActs(OnCluster):
     @activity.defn
     async def restore_guest(self, call: StepCall) -> None:
         """From a backup; repeated, it is restored again from the same one."""
+        await self._turn(call)
         _pod, place = await self._sure(call)
         save = await self._chosen(call)
         await self._stop(place)
@@ -256,23 +265,29 @@ class CloudPodActs(OnCluster):
 
     @activity.defn
     async def call_off_removal(self, call: StepCall) -> None:
-        """The undo: runs again. Once its guest is destroyed there is no way back but
-        its backup."""
+        """The undo: it is again what it was, running or suspended. Once its guest is
+        destroyed there is no way back but its backup."""
+        async with self._store.step(call) as (session, job):
+            pod = await cloudpods.get(session, call.subject_id)
+            resting = (
+                ServiceStatus.SUSPENDED if pod.suspended_for else ServiceStatus.ACTIVE
+            )
+            was = ServiceStatus(job.input.get("was", resting))
+            await session.commit()
+        if pod.status != ServiceStatus.TERMINATING:
+            return
         effect = await self._effects.find(
             call, provider=PROVIDER, kind="guest", reference=str(call.subject_id)
         )
         gone = effect is None or effect.state == EffectState.REMOVED
-        if not gone:
+        if gone or was not in (ServiceStatus.ACTIVE, ServiceStatus.SUSPENDED):
+            was = ServiceStatus.FAILED
+        if was == ServiceStatus.ACTIVE:
             _pod, place = await self._sure(call)
             await self._start(place)
         async with self._store.step(call) as (session, _):
             pod = await cloudpods.get(session, call.subject_id, lock=True)
-            pod.held_until = None
-            if pod.status == ServiceStatus.TERMINATING:
-                if gone:
-                    pod.fail()
-                else:
-                    pod.activate(utc_now())
+            pod.come_back(was)
             await session.commit()
 
     # --- together -----------------------------------------------------------------

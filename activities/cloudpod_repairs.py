@@ -38,6 +38,7 @@ class CloudPodRepairs(Placing):
     async def assess_guest(self, call: StepCall) -> str:
         """`there`, also on another node, which its row is then told; or how it comes
         back: `restore`, `rebuild`. Somebody else's guest on its VMID is a conflict."""
+        await self._turn(call)
         pod, node = await self._placed(call)
         effect = await self._effect(call)
         place = await find_ours(self._cluster, effect)

@@ -24,11 +24,19 @@ from activities.errors import (
 )
 from activities.store import Store, finish
 from models.base import utc_now
-from models.cloudpods import CloudPod, reference
+from models.cloudpods import POSSIBLE_IN, CloudPod, reference
 from models.effects import Effect
+from models.jobs import Job
 from models.queries import addresses, cloudpods, jobs, services
 from models.servers import Server
-from models.states import EffectState, GuestKind, JobKind, Reason, ServiceStatus
+from models.states import (
+    EffectState,
+    GuestKind,
+    JobKind,
+    JobStatus,
+    Reason,
+    ServiceStatus,
+)
 from models.subscriptions import Subscription
 
 PROVIDER: Final = "proxmox"
@@ -37,6 +45,7 @@ GROUP: Final = "mpanel-pod"
 _SIZE = re.compile(r"\bsize=(\d+)([KMGT]?)")
 _IN_GIB: Final = {"": 2**-30, "K": 2**-20, "M": 2**-10, "G": 1, "T": 2**10}
 _MAKING: Final = ("clone", "create")
+_ALWAYS: Final = (JobKind.CLOUDPOD_DELETE, JobKind.CLOUDPOD_MOVE)
 _UNBEGUN: Final = (ServiceStatus.PENDING, ServiceStatus.FAILED)
 _POLLS: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 
@@ -110,6 +119,21 @@ class OnCluster:
         place = self._place(pod, node)
         await self._present(place, pod)
         return pod, place
+
+    async def _turn(self, call: StepCall) -> None:
+        """What stood before this act may have left the CloudPod as it must not find it:
+        then the job ends here, and nothing is done. A repeated step goes on."""
+        async with self._store.step(call) as (session, job):
+            pod = await cloudpods.get(session, call.subject_id, lock=True)
+            begun = job.undoing or job.status == JobStatus.SUCCEEDED
+            refusal = None if begun else _refusal(pod, job)
+            if refusal is not None:
+                job.status = JobStatus.CANCELLED
+                job.message = f"{refusal} when its turn came; nothing was done"
+                job.ended_at = job.updated_at = utc_now()
+            await session.commit()
+        if refusal is not None:
+            raise GiveUp(Reason.ENDED, refusal)
 
     async def _see_running(self, pod: CloudPod, place: Any) -> None:
         """Asks the guest itself where it answers."""
@@ -201,6 +225,7 @@ class CloudPodActivities(OnCluster):
     @activity.defn
     async def destroy_guest(self, call: StepCall) -> None:
         """Takes the guest away; one of somebody else's is not touched."""
+        await self._turn(call)
         effect = await self._effects.find(
             call, provider=PROVIDER, kind="guest", reference=str(call.subject_id)
         )
@@ -260,13 +285,15 @@ class CloudPodActivities(OnCluster):
 
         Its provisioning, which was told to end, has ended first.
         """
-        async with self._store.step(call) as (session, _):
+        async with self._store.step(call) as (session, job):
             pod = await cloudpods.get(session, call.subject_id, lock=True)
             for other in await jobs.open_of(session, pod.id):
                 if other.kind == JobKind.CLOUDPOD_PROVISION:
                     await session.commit()
                     raise NotYet("it is still being built, or undone", delay=1.0)
             if pod.status != ServiceStatus.TERMINATED:
+                if pod.status != ServiceStatus.TERMINATING:
+                    job.input = {**job.input, "was": str(pod.status)}
                 pod.terminate()
             await session.commit()
         effect = await self._effects.find(
@@ -432,6 +459,18 @@ async def ended(cluster: Cluster, upid: str | None) -> None:
     if "timeout" in said or "is locked" in said or "interrupted" in said:
         raise ProviderDown(PROVIDER, f"{upid}: {said}", code="lock")
     raise ProviderRejected(PROVIDER, f"{upid}: {said}", code="task_failed")
+
+
+def _refusal(pod: CloudPod, job: Job) -> str | None:
+    """Why the act that the job is may not be done now."""
+    kind, why = JobKind(job.kind), pod.suspended_for
+    if kind in _ALWAYS or kind not in POSSIBLE_IN:
+        return None
+    if pod.status not in POSSIBLE_IN[kind]:
+        return f"the CloudPod was {pod.status}" + (f" for {why}" if why else "")
+    if why is not None and why not in job.input.get("lifts", (why,)):
+        return f"the CloudPod was suspended for {why}, which others have to lift"
+    return None
 
 
 def mark_of(config: Mapping[str, Any]) -> str | None:

@@ -1,7 +1,9 @@
 """A CloudPod: a virtual machine or a container on Proxmox, behind one contract."""
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import UniqueConstraint
@@ -10,10 +12,12 @@ from sqlmodel import Field
 from models.base import TenantRow, document, moment, moved, word
 from models.errors import Invalid
 from models.states import (
+    CLOUDPOD_ACTS,
     SERVICE_MOVES,
     BackupStatus,
     Drift,
     GuestKind,
+    JobKind,
     SaveKind,
     ServiceStatus,
     SuspensionReason,
@@ -21,6 +25,20 @@ from models.states import (
 
 _SAVE = re.compile(r"[A-Za-z][A-Za-z0-9_-]{1,39}")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
+_LIVE: Final = frozenset({ServiceStatus.ACTIVE})
+_STANDING: Final = frozenset({ServiceStatus.ACTIVE, ServiceStatus.SUSPENDED})
+
+# What an act may find: when it is asked for, and again when its turn has come.
+POSSIBLE_IN: Final[Mapping[JobKind, frozenset[ServiceStatus]]] = {
+    **dict.fromkeys(CLOUDPOD_ACTS, _LIVE),
+    # Of one that is suspended, the reason may be replaced.
+    JobKind.CLOUDPOD_SUSPEND: _STANDING,
+    JobKind.CLOUDPOD_RESUME: frozenset({ServiceStatus.SUSPENDED}),
+    JobKind.CLOUDPOD_BACKUP: _STANDING,
+    JobKind.CLOUDPOD_REPAIR: _STANDING,
+    # A removal may come at any time, and again if an earlier one was given up.
+    JobKind.CLOUDPOD_DELETE: frozenset(ServiceStatus) - {ServiceStatus.TERMINATED},
+}
 
 
 class CloudPod(TenantRow, table=True):
@@ -81,7 +99,7 @@ class CloudPod(TenantRow, table=True):
         self.live_at = self.live_at or now
 
     def suspend(self, reason: SuspensionReason) -> None:
-        """Stopped; its data stay."""
+        """Stopped; its data stay. A reason that it had is replaced."""
         self._move(ServiceStatus.SUSPENDED)
         self.suspended_for = reason
 
@@ -92,6 +110,11 @@ class CloudPod(TenantRow, table=True):
 
     def terminate(self) -> None:
         self._move(ServiceStatus.TERMINATING)
+
+    def come_back(self, was: ServiceStatus) -> None:
+        """Its removal was called off: it is what it was before, and for what reason."""
+        self._move(was)
+        self.held_until = None
 
     def gone(self) -> None:
         """Destroyed and read back as absent; its VMID may be another's one day."""

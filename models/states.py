@@ -275,7 +275,9 @@ SERVICE_MOVES: dict[ServiceStatus, frozenset[ServiceStatus]] = {
         {ServiceStatus.ACTIVE, ServiceStatus.TERMINATING, *_UNDONE, *_GONE}
     ),
     # A removal that is called off before its point of no return brings it back.
-    ServiceStatus.TERMINATING: frozenset({ServiceStatus.ACTIVE, *_GONE, *_UNDONE}),
+    ServiceStatus.TERMINATING: frozenset(
+        {ServiceStatus.ACTIVE, ServiceStatus.SUSPENDED, *_GONE, *_UNDONE}
+    ),
     ServiceStatus.TERMINATED: frozenset(),
     # A new generation of the job builds it after all.
     ServiceStatus.FAILED: frozenset(

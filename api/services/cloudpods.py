@@ -1,7 +1,6 @@
 """What people ask of CloudPods. Each is a job; of each kind one may be open, and the
 CloudPod's life does them one after the other."""
 
-from collections.abc import Mapping
 from typing import Any, Final
 from uuid import UUID, uuid4
 
@@ -11,13 +10,18 @@ from temporalio.client import Client
 from api.auth.actor import Actor
 from api.services import decisions
 from api.services.starting import announce, start_soon
-from models.cloudpods import CloudPod, CloudPodSave, pod_name, save_name
+from models.cloudpods import (
+    POSSIBLE_IN,
+    CloudPod,
+    CloudPodSave,
+    pod_name,
+    save_name,
+)
 from models.database import Session
 from models.errors import Conflict, Denied, Invalid, NotFound, WrongState
 from models.jobs import Job
 from models.queries import cloudpods, customers, jobs, products, subscriptions
 from models.states import (
-    CLOUDPOD_ACTS,
     BackupStatus,
     JobKind,
     JobStatus,
@@ -30,16 +34,6 @@ from models.users import Role
 Asked = tuple[CloudPod, Job]
 
 _SUSPEND, _RESUME = JobKind.CLOUDPOD_SUSPEND, JobKind.CLOUDPOD_RESUME
-_LIVE: Final = frozenset({ServiceStatus.ACTIVE})
-_STANDING: Final = frozenset({ServiceStatus.ACTIVE, ServiceStatus.SUSPENDED})
-_POSSIBLE_IN: Final[Mapping[JobKind, frozenset[ServiceStatus]]] = {
-    **dict.fromkeys(CLOUDPOD_ACTS, _LIVE),
-    JobKind.CLOUDPOD_RESUME: frozenset({ServiceStatus.SUSPENDED}),
-    JobKind.CLOUDPOD_BACKUP: _STANDING,
-    JobKind.CLOUDPOD_REPAIR: _STANDING,
-    # A removal may come at any time, and again if an earlier one was given up.
-    JobKind.CLOUDPOD_DELETE: frozenset(ServiceStatus) - {ServiceStatus.TERMINATED},
-}
 _KEEPS: Final = {
     SaveKind.SNAPSHOT: JobKind.CLOUDPOD_SNAPSHOT,
     SaveKind.BACKUP: JobKind.CLOUDPOD_BACKUP,
@@ -111,10 +105,18 @@ async def suspend(
     *,
     reason: SuspensionReason,
 ) -> Asked:
-    """The job that stops the CloudPod. Raises as `delete`, and `Denied`."""
-    if reason not in reasons_of(actor):
+    """The job that stops the CloudPod, or suspends it for another reason: who may lift
+    the one that it has may replace it. Raises as `delete`, and `Denied`."""
+    own = reasons_of(actor)
+    if reason not in own:
         raise Denied(f"suspending for {reason} is not for your role")
-    given = {"reason": str(reason)}
+    pod = await cloudpods.get(session, cloudpod_id)
+    why = pod.suspended_for
+    if pod.status == ServiceStatus.SUSPENDED and (why == reason or why not in own):
+        raise WrongState(
+            f"the CloudPod is suspended for {why} already", status=str(pod.status)
+        )
+    given = {"reason": str(reason), "lifts": sorted(map(str, own))}
     return await _ask(session, temporal, actor, cloudpod_id, _SUSPEND, given)
 
 
@@ -124,10 +126,11 @@ async def resume(
     """The job that brings the CloudPod back. Only who has the reason of its suspension
     lifts it: raises `Denied` for everybody else."""
     pod = await cloudpods.get(session, cloudpod_id)
-    why = pod.suspended_for
-    if why is not None and why not in reasons_of(actor):
+    why, own = pod.suspended_for, reasons_of(actor)
+    if why is not None and why not in own:
         raise Denied(f"it is suspended for {why}, which is not yours to lift")
-    return await _ask(session, temporal, actor, cloudpod_id, _RESUME)
+    given = {"lifts": sorted(map(str, own))}
+    return await _ask(session, temporal, actor, cloudpod_id, _RESUME, given)
 
 
 async def restart(
@@ -150,7 +153,7 @@ async def repair(
     """The job that brings its guest back to what the CloudPod is. Raises as `delete`,
     and `WrongState` if its guest is as it should be, as far as is known."""
     pod = await cloudpods.get(session, cloudpod_id)
-    if pod.drift is None and pod.status in _POSSIBLE_IN[JobKind.CLOUDPOD_REPAIR]:
+    if pod.drift is None and pod.status in POSSIBLE_IN[JobKind.CLOUDPOD_REPAIR]:
         raise WrongState(
             f"its guest is as it should be: {pod.seen}", status=str(pod.status)
         )
@@ -307,7 +310,7 @@ async def _draw(
     job = _job(pod, kind, actor)
     job.id, job.input, job.exclusive = job_id or job.id, given or {}, False
     await jobs.add_exclusive(session, job)
-    if pod.status not in _POSSIBLE_IN[kind]:
+    if pod.status not in POSSIBLE_IN[kind]:
         raise WrongState(f"the CloudPod is {pod.status}", status=str(pod.status))
     return pod, job
 
