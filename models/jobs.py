@@ -52,9 +52,18 @@ class Job(TenantRow, table=True):
             postgresql_where=text(f"status in {_OPEN}"),
         ),
         Index("jobs_to_close", "ended_at", postgresql_where=text("not timeline_final")),
+        # For a super_admin, and for everybody else.
         Index(
             "jobs_in_inbox",
             "updated_at",
+            "id",
+            postgresql_where=text(f"reason is not null and status in {_OPEN}"),
+        ),
+        Index(
+            "jobs_in_inbox_of_tenant",
+            "tenant_id",
+            "updated_at",
+            "id",
             postgresql_where=text(f"reason is not null and status in {_OPEN}"),
         ),
         Index("jobs_of_tenant", "tenant_id", text("created_at desc")),

@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import Select, func, tuple_
 from sqlalchemy.orm import aliased
 from sqlmodel import col, or_, select
+from sqlmodel.sql.expression import SelectOfScalar
 
 from models.backups import BackupPlan
 from models.causes import CAUSES, Cause, Signs
@@ -22,7 +23,7 @@ from models.jobs import Job
 from models.money import Cents
 from models.orders import Order, OrderItem
 from models.payments import PaymentClaim, PaymentRefund
-from models.queries.slices import Slice, Window
+from models.queries.slices import Slice, Window, counted, in_sight
 from models.states import GIVEN_BACK, OPEN_JOBS, EffectState, JobKind
 from models.websites import Website
 
@@ -125,20 +126,23 @@ async def entries(
     only: Filter = Filter(),
     signs: Sequence[Signs] | None = None,
 ) -> Slice[Entry]:
-    """Those that wait, the longest wait first. `signs`: of one cause alone."""
-    asked = _waiting(_entries(), only)
+    """Those that wait, the longest wait first. `signs`: of one cause alone.
+
+    Which of them are on the page is told by an index; only they are looked up.
+    """
+    waiting = in_sight(session, _waiting(select(Job.id), only))
     if signs is not None:
-        asked = asked.where(tuple_(*_SIGNS).in_([_words(one) for one in signs]))
-    counted = select(func.count()).select_from(asked.subquery())
-    total = (await session.exec(counted)).one()
-    part = asked.order_by(col(Job.updated_at), col(Job.id))
-    part = part.offset(window.offset).limit(window.limit)
-    return Slice(await _read(session, part), total)
+        waiting = waiting.where(tuple_(*_SIGNS).in_([_words(one) for one in signs]))
+    total = await counted(session, waiting, window)
+    waiting = waiting.order_by(col(Job.updated_at), col(Job.id))
+    shown = waiting.offset(window.offset).limit(window.limit)
+    asked = _entries(shown).order_by(col(Job.updated_at), col(Job.id))
+    return Slice(await _read(session, asked), total)
 
 
 async def entries_of(session: Session, job_ids: Sequence[UUID]) -> list[Entry]:
     """These jobs, waiting or not, the newest first."""
-    asked = _entries().where(col(Job.id).in_(job_ids))
+    asked = _entries(select(Job.id).where(col(Job.id).in_(job_ids)))
     return await _read(session, asked.order_by(col(Job.created_at).desc(), col(Job.id)))
 
 
@@ -223,9 +227,13 @@ def _waiting(asked: Any, only: Filter) -> Any:
     return asked
 
 
-def _entries() -> Any:
-    """A job with its customer, by whichever of its order and subject knows one."""
-    backed_up = aliased(Website)
+def _entries(ids: SelectOfScalar[UUID]) -> Any:
+    """These jobs, each with its customer, by whichever of order and subject knows one.
+
+    Customers are joined to what is found already: row-level security lets no index
+    look one up by an expression like the `coalesce` here.
+    """
+    shown, backed_up = ids.subquery(), aliased(Website)
     returned = (
         select(func.coalesce(func.sum(PaymentRefund.amount), 0))
         .where(
@@ -235,29 +243,33 @@ def _entries() -> Any:
         .correlate(Job)
         .scalar_subquery()
     )
-    return (
+    seen = (
         select(
-            Job,
-            Customer,
-            func.coalesce(col(Website.domain), col(backed_up.domain)),
-            func.coalesce(col(PaymentClaim.amount), 0) - returned,
-            PaymentClaim.currency,
+            col(Job.id),
+            func.coalesce(
+                col(Order.customer_id),
+                col(Website.customer_id),
+                col(BackupPlan.customer_id),
+            ).label("customer_id"),
+            func.coalesce(col(Website.domain), col(backed_up.domain)).label("domain"),
+            (func.coalesce(col(PaymentClaim.amount), 0) - returned).label("taken"),
+            col(PaymentClaim.currency),
         )  # type: ignore[call-overload]
-        .select_from(Job)
+        .select_from(shown)
+        .join(Job, col(Job.id) == shown.c.id)
         .outerjoin(Order, col(Order.id) == col(Job.order_id))
         .outerjoin(Website, col(Website.id) == col(Job.subject_id))
         .outerjoin(BackupPlan, col(BackupPlan.id) == col(Job.subject_id))
         .outerjoin(backed_up, col(backed_up.id) == col(BackupPlan.website_id))
-        .outerjoin(
-            Customer,
-            col(Customer.id)
-            == func.coalesce(
-                col(Order.customer_id),
-                col(Website.customer_id),
-                col(BackupPlan.customer_id),
-            ),
-        )
         .outerjoin(PaymentClaim, col(PaymentClaim.order_id) == col(Job.order_id))
+        .cte("seen")
+        .prefix_with("materialized")
+    )
+    return (
+        select(Job, Customer, seen.c.domain, seen.c.taken, seen.c.currency)  # type: ignore[call-overload]
+        .select_from(seen)
+        .join(Job, col(Job.id) == seen.c.id)
+        .outerjoin(Customer, col(Customer.id) == seen.c.customer_id)
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from sqlalchemy import func, literal
@@ -43,13 +43,17 @@ async def page(
 ) -> Slice[Item]:
     """The window's rows of an ordered query."""
     query = in_sight(session, query)
-    seen = query.with_only_columns(literal(1), maintain_column_froms=True)
-    seen = seen.order_by(None)
-    bound = window.offset + window.limit + COUNTED_AHEAD
-    counted = select(func.count()).select_from(seen.limit(bound).subquery())
-    total = (await session.exec(counted)).one()
+    total = await counted(session, query, window)
     part = query.offset(window.offset).limit(window.limit)
     return Slice((await session.exec(part)).all(), total)
+
+
+async def counted(session: Session, query: SelectOfScalar[Any], window: Window) -> int:
+    """How many rows the query has, at most so many beyond the window."""
+    seen = query.with_only_columns(literal(1), maintain_column_froms=True)
+    bound = window.offset + window.limit + COUNTED_AHEAD
+    part = seen.order_by(None).limit(bound).subquery()
+    return (await session.exec(select(func.count()).select_from(part))).one()
 
 
 def in_sight(session: Session, query: SelectOfScalar[Item]) -> SelectOfScalar[Item]:
