@@ -1,6 +1,6 @@
 """`make bench`: every figure is a ratio of two things measured in turns, in one run.
 
-Exit code 1 if an aim is not met. `--only orders|web` runs a part.
+Exit code 1 if an aim is not met. `--only orders|pods|web` runs a part.
 """
 
 import argparse
@@ -13,9 +13,14 @@ from statistics import median
 
 from temporalio.client import Client
 
+from models.websites import Website
 from tests.bench.cost import percentile, ratio
+from tests.bench.loader import ITEMS
+from tests.bench.memory import PRICE
 from tests.bench.names import BARE
 from tests.bench.orders import Burst, Engine, Yardstick, seeded
+from tests.bench.pods import beside, pods
+from tests.bench.simulated import simulated
 from tests.bench.stand import Stand, stand
 from tests.bench.table import Line, printed
 from tests.bench.web import against_bare, door, growth
@@ -73,7 +78,10 @@ async def orders(here: Stand) -> list[Line]:
         Line("  p50", median(own), unit="s"),
     ]
     await db.close()
-    return lines
+    _say(f"{ORDERS} orders at once, with simulators")
+    few = await simulated(ORDERS, ITEMS, price=PRICE, makes=Website)
+    pace = median(bare.seconds for _, bare in rounds) / ORDERS
+    return [*lines, *beside("orders", ORDERS, few, pace)]
 
 
 def _against_bare(
@@ -118,7 +126,7 @@ async def web(here: Stand) -> list[Line]:
     return lines
 
 
-PARTS = {"orders": orders, "web": web}
+PARTS = {"orders": orders, "pods": pods, "web": web}
 
 
 async def main(parts: list[str]) -> int:

@@ -1,5 +1,8 @@
 """`python -m tests.bench.bare`: the yardstick. One workflow of as many activities
-that do nothing, over the same queues, by as many workers of the same making."""
+that do nothing, over the same queues, by as many workers of the same making.
+
+BENCH_NODES: nodes of a cluster, whose queues are served too.
+"""
 
 import asyncio
 import os
@@ -18,7 +21,7 @@ with workflow.unsafe.imports_passed_through():
     from workers.ready import announce
     from workflows.engine.plugin import engine_plugin
 
-from workflows.queues import ALL
+from workflows.queues import ALL, node_queue
 
 
 @activity.defn
@@ -47,10 +50,11 @@ async def main() -> None:
     client = await Client.connect(
         os.environ["TEMPORAL_ADDRESS"], namespace=BARE, plugins=[engine_plugin()]
     )
+    nodes = os.environ.get("BENCH_NODES", "").split()
     workers = build(
         client,
         [nothing],
-        queues=ALL,
+        queues=[*ALL, *map(node_queue, nodes)],
         interceptor=Interceptor(),
         rates={},
         workflows=[BareOrder],

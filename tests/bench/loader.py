@@ -12,6 +12,10 @@ from uuid import uuid4
 from tests.bench.stand import ORDER_SECRET
 
 Answer = tuple[int, bytes, float]
+ITEMS = [
+    {"code": "wp_growth", "type": "hosting"},
+    {"code": "daily_backups_30d", "type": "addon"},
+]
 
 
 class Line:
@@ -74,20 +78,22 @@ def post(path: str, body: bytes, headers: Sequence[tuple[str, str]] = ()) -> byt
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-def order(path: str = "/api/provisioning/webhooks/order-created", **more: Any) -> bytes:
+def order(
+    path: str = "/api/provisioning/webhooks/order-created",
+    *,
+    secret: str = ORDER_SECRET,
+    **more: Any,
+) -> bytes:
     """A signed order of a new customer: hosting with daily backups."""
     name = uuid4().hex
     told = {
         "source": "bench",
         "stripeCustomerId": f"cus_{name}",
         "customerEmail": f"{name}@example.com",
-        "items": [
-            {"code": "wp_growth", "type": "hosting"},
-            {"code": "daily_backups_30d", "type": "addon"},
-        ],
+        "items": ITEMS,
         "orderId": name,
         **more,
     }
     body = json.dumps(told).encode()
-    digest = hmac.new(ORDER_SECRET.encode(), body, hashlib.sha256).hexdigest()
+    digest = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
     return post(path, body, [("X-Webhook-Signature", f"sha256={digest}")])

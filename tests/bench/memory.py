@@ -8,6 +8,7 @@ from uuid import UUID
 
 from activities.payments import Payment
 from models.base import utc_now
+from tests.bench.cluster import Cluster
 from workers.clients import Clients
 
 PRICE = 5498  # wp_growth 49.99 + daily_backups_30d 4.99
@@ -36,6 +37,10 @@ class Provider:
 class Payments(Provider):
     """Every customer has paid what the bench's order costs."""
 
+    def __init__(self, price: int) -> None:
+        super().__init__()
+        self._price = price
+
     async def payment(self, payment_intent_id: str) -> Payment | None:
         return None
 
@@ -46,8 +51,8 @@ class Payments(Provider):
             Payment(
                 id=f"pi_{stripe_customer_id}",
                 customer_id=stripe_customer_id,
-                amount=PRICE,
-                amount_received=PRICE,
+                amount=self._price,
+                amount_received=self._price,
                 currency="usd",
                 status="succeeded",
                 created_at=utc_now(),
@@ -132,17 +137,24 @@ class Schedules(Provider):
         return website_id in self._standing
 
 
-def clients(*, site: float = 0.0, dns: float = 0.0, mail: float = 0.0) -> Clients:
-    """All of them; the arguments are seconds."""
+def clients(
+    *,
+    site: float = 0.0,
+    dns: float = 0.0,
+    mail: float = 0.0,
+    price: int = PRICE,
+    cluster: Cluster | None = None,
+) -> Clients:
+    """All of them; `price`: of each order, in cents. The others are seconds."""
     hosting = Hosting(site)
     parts: dict[str, Any] = {
-        "stripe": Payments(),
+        "stripe": Payments(price),
         "names": Names(dns),
         "panels": hosting,
         "probe": Probe(hosting),
         "archives": Provider(),
         "mailer": Mail(mail),
-        "cluster": Provider(),
+        "cluster": cluster or Cluster(),
         "schedules": Schedules(),
     }
     return Clients(**parts)

@@ -3,14 +3,16 @@
 import asyncio
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 from uuid import UUID, uuid4
 
 from sqlmodel import col, select
 from temporalio.client import Client
 
+from models.cloudpods import CloudPod
 from models.database import Database
 from models.jobs import Job
 from models.orders import Order
@@ -21,12 +23,10 @@ from models.tenants import MIGRAHOSTING
 from models.websites import Website
 from tests.bench import actions
 from tests.bench.bare import BareOrder
-from tests.bench.cost import spent
+from tests.bench.cost import Cost, spent
 from tests.bench.loader import load, order
 from tests.bench.stand import Stand
 from workflows.queues import STORIES
-
-_PATIENCE = 120.0
 
 
 @dataclass(frozen=True)
@@ -48,21 +48,36 @@ class Shape:
     heartbeats: int
 
 
+class Costs(Protocol):
+    """Who knows what processes have spent."""
+
+    def cost(self, *names: str) -> Cost: ...
+    async def heartbeats(self) -> int: ...
+
+
+def websites(number: int) -> Iterable[bytes]:
+    """Signed orders of as many new customers."""
+    return (order() for _ in range(number))
+
+
 @dataclass
 class Engine:
-    """The API and the worker, over one database."""
+    """The API and the worker, over one database. `makes`: what one order becomes."""
 
-    stand: Stand
+    stand: Costs
     db: Database
     client: Client
     port: int
     parts: tuple[str, ...]
+    orders: Callable[[int], Iterable[bytes]] = websites
+    makes: type[Website] | type[CloudPod] = Website
+    patience: float = 120.0
 
     async def burst(self, number: int) -> Burst:
         """So many orders by webhook, until every one is settled."""
         began = time.time()
         before = self.stand.cost(*self.parts)
-        answers = await load(self.port, (order() for _ in range(number)), lines=8)
+        answers = await load(self.port, self.orders(number), lines=8)
         placed = {UUID(json.loads(body)["orderId"]) for _, body, _ in answers}
         settled = await self._settled(placed)
         cpu = spent(before, self.stand.cost(*self.parts))
@@ -73,7 +88,7 @@ class Engine:
     async def _settled(
         self, ids: set[UUID]
     ) -> dict[UUID, tuple[datetime, OrderStatus]]:
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + self.patience
         while True:
             async with self.db.platform() as session:
                 rows = await session.exec(
@@ -91,9 +106,9 @@ class Engine:
     async def _lives(self, ids: set[UUID]) -> list[tuple[float, float]]:
         async with self.db.platform() as session:
             rows = await session.exec(
-                select(Website.live_at, Order.created_at)
-                .select_from(Website)
-                .join(Job, col(Job.subject_id) == Website.id)
+                select(self.makes.live_at, Order.created_at)
+                .select_from(self.makes)
+                .join(Job, col(Job.subject_id) == self.makes.id)
                 .join(Order, col(Order.id) == Job.order_id)
                 .where(col(Order.id).in_(ids))
             )
@@ -140,13 +155,14 @@ class Yardstick:
         ids = [f"bare:{uuid4()}" for _ in range(number)]
         limit = asyncio.Semaphore(8)
 
-        async def begin(id: str) -> None:
+        async def begin(number: int, id: str) -> None:
+            queues = self.queues_of(number)
             async with limit:
                 await self.client.start_workflow(
-                    BareOrder.run, self.queues, id=id, task_queue=STORIES
+                    BareOrder.run, queues, id=id, task_queue=STORIES
                 )
 
-        await asyncio.gather(*map(begin, ids))
+        await asyncio.gather(*(begin(*one) for one in enumerate(ids)))
         results = (self.client.get_workflow_handle(id).result() for id in ids)
         await asyncio.gather(*results)
         cpu = spent(before, self.stand.cost(*self.parts))
@@ -158,6 +174,10 @@ class Yardstick:
             took.append((run.close_time - run.start_time).total_seconds())
             ended = max(ended, run.close_time.timestamp())
         return Burst(ended - began, cpu, took)
+
+    def queues_of(self, number: int) -> list[str]:
+        """Those of the workflow of this number."""
+        return self.queues
 
 
 async def seeded(database: str) -> Database:

@@ -1,6 +1,8 @@
 """`python -m tests.bench.worker`: the real worker over providers in memory.
 
 BENCH_DELAYS: seconds of creating a site, a DNS record, and sending a mail.
+BENCH_PRICE: cents that every customer has paid. BENCH_CLUSTER: a file that tells in the
+end what lives in the cluster.
 """
 
 import os
@@ -9,7 +11,8 @@ from pathlib import Path
 import uvloop
 from pydantic import SecretStr
 
-from tests.bench.memory import clients
+from tests.bench.cluster import Cluster
+from tests.bench.memory import PRICE, clients
 from workers.run import main
 from workers.settings import WorkerSettings
 
@@ -36,5 +39,11 @@ def settings() -> WorkerSettings:
 
 if __name__ == "__main__":
     site, dns, mail = map(float, os.environ["BENCH_DELAYS"].split(","))
-    inside = clients(site=site, dns=dns, mail=mail)
+    inside = clients(
+        site=site,
+        dns=dns,
+        mail=mail,
+        price=int(os.environ.get("BENCH_PRICE", PRICE)),
+        cluster=Cluster(os.environ.get("BENCH_CLUSTER")),
+    )
     uvloop.run(main(settings(), clients_of=lambda *_: inside))
