@@ -1,13 +1,15 @@
 """What a CloudPod is asked for during its life, one act after the other."""
 
 from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 import pytest
+from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.testing import WorkflowEnvironment
 
-from activities.calls import JobRef, Life
+from activities.calls import ACTS, JobRef, Life
 from api.services import cloudpods as service
 from models.cloudpods import CloudPod
 from models.database import Database
@@ -290,6 +292,35 @@ async def test_removed_while_it_is_built_nothing_is_left(pods: World) -> None:
     assert (await now(pods, pod)).status == ServiceStatus.TERMINATED
     assert await guests(pods) == {}
     assert await records(pods) == set()
+
+
+async def test_a_year_without_an_act_adds_no_event_to_a_life(pods: World) -> None:
+    pod = await a_pod(pods)
+    life = pods.client.get_workflow_handle(life_id(pod.id))
+
+    async def resting() -> bool:
+        return await life.query("acts") == []
+
+    lengths = []
+    for number in range(3):
+        await done(pods, service.rename, pod, name=f"name-{number}")
+        await pods.until(resting, bool)
+        lengths.append((await life.describe()).history_length)
+
+    events = list((await life.fetch_history()).events)
+    begun = events[0].workflow_execution_started_event_attributes
+    now_ = (await life.describe()).raw_description
+    # A year is what could happen in it: none of these is there, however long it waits.
+    clocks = [one for one in events if "TIMER" in EventType.Name(one.event_type)]
+    ends = (begun.workflow_execution_timeout, begun.workflow_run_timeout)
+    woken_by = [*now_.pending_activities, *now_.pending_children, *clocks]
+    assert woken_by == []
+    assert [one.ToSeconds() for one in ends] == [0, 0]
+    assert not now_.HasField("pending_workflow_task")
+    assert len(events) == lengths[-1] < 100
+    # And the busiest history ends long before Temporal complains (at 4,096 events).
+    of_an_act = max(after - before for before, after in pairwise(lengths))
+    assert lengths[0] + ACTS * of_an_act < 4096
 
 
 async def test_a_busy_life_continues_as_new_and_an_idle_one_adds_no_event(
