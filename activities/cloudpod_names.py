@@ -2,6 +2,7 @@
 
 import ipaddress
 from collections.abc import Iterator
+from typing import Final
 
 from temporalio import activity
 
@@ -10,6 +11,9 @@ from activities.name_records import NameRecord, NameRecords
 from activities.store import Store
 from models.cloudpods import CloudPod
 from models.queries import cloudpods
+
+# By these its records are known; PTR6 leads back from its IPv6 address.
+_RECORDS: Final = ("A", "AAAA", "PTR", "PTR6")
 
 
 class CloudPodNames:
@@ -36,19 +40,21 @@ class CloudPodNames:
     @activity.defn
     async def delete_pod_names(self, call: StepCall) -> None:
         """Takes our records away and reads back that they are gone."""
-        for type_ in ("A", "AAAA", "PTR"):
-            await self._records.remove(call, f"{call.subject_id}:{type_}")
+        for which in _RECORDS:
+            await self._records.remove(call, f"{call.subject_id}:{which}")
 
     def _wanted(self, pod: CloudPod) -> Iterator[NameRecord]:
-        def record(zone: str, name: str, type_: str, content: str) -> NameRecord:
-            return NameRecord(zone, name, type_, content, f"{pod.id}:{type_}")
-
-        if pod.ipv4:
-            back, zone = reverse(pod.ipv4)
-            yield record(self._platform, pod.hostname, "A", pod.ipv4)
-            yield record(zone, back, "PTR", f"{pod.hostname}.")
-        if pod.ipv6:
-            yield record(self._platform, pod.hostname, "AAAA", pod.ipv6)
+        for address, (there, back) in (
+            (pod.ipv4, ("A", "PTR")),
+            (pod.ipv6, ("AAAA", "PTR6")),
+        ):
+            if address is None:
+                continue
+            name, zone = reverse(address)
+            yield NameRecord(
+                self._platform, pod.hostname, there, address, f"{pod.id}:{there}"
+            )
+            yield NameRecord(zone, name, "PTR", f"{pod.hostname}.", f"{pod.id}:{back}")
 
     async def _pod(self, call: StepCall) -> CloudPod:
         async with self._store.step(call) as (session, _):
@@ -58,6 +64,8 @@ class CloudPodNames:
 
 
 def reverse(ip: str) -> tuple[str, str]:
-    """(name, zone) of an IPv4 address' PTR: `5.2.0.192.in-addr.arpa` in its /24."""
-    name = ipaddress.ip_address(ip).reverse_pointer
-    return name, name.partition(".")[2]
+    """(name, zone) of an address' PTR, in the zone of its /24 or its /64."""
+    address = ipaddress.ip_address(ip)
+    labels = address.reverse_pointer.split(".")
+    own = 1 if address.version == 4 else 16
+    return address.reverse_pointer, ".".join(labels[own:])

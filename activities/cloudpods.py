@@ -23,6 +23,7 @@ from activities.errors import (
     ProviderRejected,
 )
 from activities.store import Store, finish
+from models.addresses import Address, AddressPool
 from models.base import utc_now
 from models.cloudpods import POSSIBLE_IN, CloudPod, reference
 from models.effects import Effect
@@ -140,11 +141,11 @@ class OnCluster:
         if await self._cluster.status(place) != "running":
             raise ProviderDown(PROVIDER, f"{place.vmid} is not running", code="stopped")
         answering = await self._cluster.addresses(place)
-        if pod.ipv4 not in answering:
+        if silent := {pod.ipv4, pod.ipv6} - {None, *answering}:
             raise ProviderDown(
                 PROVIDER,
                 f"{place.vmid} answers on {', '.join(answering) or 'nothing'}, not on"
-                f" {pod.ipv4}",
+                f" {' and '.join(sorted(map(str, silent)))}",
                 code="address",
             )
 
@@ -349,10 +350,9 @@ class CloudPodActivities(OnCluster):
 
     async def _options(self, pod: CloudPod) -> dict[str, str | int]:
         async with self._store.platform() as session:
-            v4, pool = await addresses.lease_address(session, pod.id, family=4)
-            prefix = pool.network.partition("/")[2]
-            ip = f"ip={v4.ip}/{prefix},gw={pool.gateway}"
-            bridge = pool.bridge
+            held = await addresses.held(session, pod.id)
+        ip = ",".join(_net(address, pool) for address, pool in held)
+        bridge = held[0][1].bridge
         options: dict[str, str | int] = {
             "cores": pod.cores,
             "memory": pod.memory,
@@ -477,6 +477,13 @@ def mark_of(config: Mapping[str, Any]) -> str | None:
     """Whose guest it says it is; None if it is not one of ours."""
     said = str(config.get("description") or "").strip()
     return said if said.startswith("mpanel:") else None
+
+
+def _net(address: Address, pool: AddressPool) -> str:
+    """As cloud-init and a container's network take it."""
+    six = "6" if address.family == 6 else ""
+    prefix = pool.network.partition("/")[2]
+    return f"ip{six}={address.ip}/{prefix},gw{six}={pool.gateway}"
 
 
 def _gib(drive: str) -> float:

@@ -1,15 +1,17 @@
 """Leasing what belongs to one guest at a time, and taking it back."""
 
 import ipaddress
+from collections.abc import Sequence
 from uuid import UUID, uuid4
 
 from sqlalchemy import ColumnElement, insert
 from sqlmodel import SQLModel, and_, col, or_, select
+from sqlmodel.sql.expression import Select
 
 from models.addresses import QUARANTINE, Address, AddressPool, Vmid
 from models.base import utc_now
 from models.database import Session
-from models.errors import Invalid, NoCapacity
+from models.errors import Invalid, NoCapacity, NotFound
 from models.states import AddressStatus
 
 
@@ -20,12 +22,8 @@ async def lease_address(
 
     Those that rest longest over come first. Raises `NoCapacity`.
     """
-    held = await session.exec(
-        select(Address, AddressPool)
-        .join(AddressPool, col(AddressPool.id) == col(Address.pool_id))
-        .where(Address.owner_id == owner_id, Address.family == family)
-    )
-    if found := held.first():
+    has = await session.exec(_held(owner_id).where(Address.family == family))
+    if found := has.first():
         return found
     free = await session.exec(
         select(Address, AddressPool)
@@ -42,6 +40,16 @@ async def lease_address(
         )
     _give(given[0], owner_id)
     return given
+
+
+async def held(
+    session: Session, owner_id: UUID
+) -> Sequence[tuple[Address, AddressPool]]:
+    """What the owner has, IPv4 first. Raises `NotFound` if it has nothing."""
+    found = await session.exec(_held(owner_id).order_by(col(Address.family)))
+    if leases := found.all():
+        return leases
+    raise NotFound(f"{owner_id} has no address")
 
 
 async def lease_if_any(session: Session, owner_id: UUID, *, family: int) -> str | None:
@@ -94,12 +102,17 @@ async def add_pool(
     session: Session, *, name: str, network: str, gateway: str, count: int | None = None
 ) -> AddressPool:
     """A pool with an address for each host of the network but the gateway, at most
-    `count` (65,536) of them. Raises `Invalid`."""
+    `count` (65,536) of them. Raises `Invalid`.
+
+    An IPv6 gateway may be link-local, as fe80::1 often is.
+    """
     try:
         net, door = ipaddress.ip_network(network), ipaddress.ip_address(gateway)
     except ValueError as error:
         raise Invalid("network", str(error)) from None
-    if door not in net:
+    if door not in net and not (
+        door.version == net.version == 6 and door.is_link_local
+    ):
         raise Invalid("gateway", f"{gateway} does not lie in {network}")
     pool = AddressPool(
         name=name, family=net.version, network=str(net), gateway=str(door)
@@ -122,6 +135,14 @@ async def add_pool(
 async def add_vmids(session: Session, first: int, last: int) -> None:
     """A range of numbers that are ours alone in the cluster."""
     await _insert(session, Vmid, [{"vmid": vmid} for vmid in range(first, last + 1)])
+
+
+def _held(owner_id: UUID) -> Select[Address, AddressPool]:
+    return (
+        select(Address, AddressPool)
+        .join(AddressPool, col(AddressPool.id) == col(Address.pool_id))
+        .where(Address.owner_id == owner_id)
+    )
 
 
 async def _insert(

@@ -67,6 +67,7 @@ def test_a_cloudpod_is_born_resized_called_back_and_terminated() -> None:
         ", and back",
         "firewall on, group mpanel-pod",
         "its agent answers on 198.51.100.",
+        ", 2001:db8::",
         "a smaller disk: refused, 422",
         "a second one meanwhile: refused, 409",
         "memory  2048 MiB  →  4096 MiB",

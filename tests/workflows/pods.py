@@ -70,5 +70,5 @@ async def records(world: World) -> set[tuple[str, str]]:
     return {
         (one["type"], one["contents"][0])
         for one in found
-        if one["type"] in ("A", "PTR")
+        if one["type"] in ("A", "AAAA", "PTR")
     }

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 from simulators.proxmox.cluster import CT_TEMPLATE
-from sqlmodel import select
+from sqlmodel import col, select
 
 from models.addresses import Address, Vmid
 from models.cloudpods import CloudPod
@@ -103,6 +103,68 @@ async def test_a_deleted_cloudpod_leaves_nothing_and_its_address_rests(
         number = (await session.exec(select(Vmid).where(Vmid.vmid == vmid))).one()
     assert {address.status, number.status} == {AddressStatus.RESTING}
     assert {address.owner_id, number.owner_id} == {None}
+
+
+@pytest.mark.parametrize("item", [MINI, NANO])
+async def test_with_pools_of_both_families_it_has_an_address_of_each(
+    pods: World, item: tuple[str, str]
+) -> None:
+    async with pods.db.platform() as session:
+        await add_pool(
+            session, name="six", network="2001:db8:7::/64", gateway="fe80::1", count=4
+        )
+        await session.commit()
+
+    _, order = await settled(pods, await buy(pods, item, price=PRICES[item]))
+
+    assert order.status == OrderStatus.COMPLETED
+    pod = await pod_of(pods, order)
+    (four, six), cluster = (pod.ipv4, pod.ipv6), pods.providers.proxmox.cluster
+    config = cluster.guest(pod.vmid).config
+    net = str(config["ipconfig0" if item == MINI else "net0"])
+    given = {f"ip={four}/24", "gw=198.51.100.1", f"ip6={six}/64", "gw6=fe80::1"}
+    assert given <= set(net.split(","))
+    assert str(six).startswith("2001:db8:7::")
+    back = f"{pod.hostname}."
+    assert await records(pods) == {("A", four), ("AAAA", six), ("PTR", back)}
+    put = [key for effect, key in await pods.effects("powerdns") if "put" in effect]
+    assert sorted(key.split()[-1] for key in put) == ["A", "AAAA", "PTR", "PTR"]
+    assert sum(".ip6.arpa" in key for key in put) == 1
+
+    job = await pods.ended(await ask(pods, pod, JobKind.CLOUDPOD_DELETE))
+
+    assert job.status == JobStatus.SUCCEEDED
+    assert await records(pods) == set()
+    async with pods.db.platform() as session:
+        had = await session.exec(
+            select(Address).where(col(Address.ip).in_([four, six]))
+        )
+        rest = {(one.family, one.status, one.owner_id) for one in had}
+    assert rest == {(4, AddressStatus.RESTING, None), (6, AddressStatus.RESTING, None)}
+
+
+async def test_a_guest_that_is_silent_on_one_family_is_not_called_active(
+    pods: World,
+) -> None:
+    async with pods.db.platform() as session:
+        await add_pool(
+            session, name="six", network="2001:db8:7::/64", gateway="fe80::1", count=1
+        )
+        await session.commit()
+    order = await buy(pods, MINI, price=999)
+    line = (await pods.jobs(order))[JobKind.CLOUDPOD_PROVISION]
+    cluster = pods.providers.proxmox.cluster
+    cluster.deaf.add("ip6")
+    try:
+        line = await pods.parked(line)
+    finally:
+        cluster.deaf.clear()
+
+    assert line.step == "call_active"
+    assert "not on 2001:db8:7::" in str(line.message)
+    await decide(pods, line, Act.RETRY)
+    _, order = await settled(pods, order)
+    assert order.status == OrderStatus.COMPLETED
 
 
 async def test_many_at_once_share_no_address_and_no_vmid(pods: World) -> None:

@@ -95,10 +95,12 @@ def add_pool(
     """Give CloudPods the addresses of a network.
 
     All but the gateway's are leased, one to each; one that comes back rests first.
+    With an IPv6 pool beside the IPv4 one, each CloudPod from then on has one of both.
 
-    **Example**
+    **Examples**
 
         mpanel pool add pods 198.51.100.0/24 --gateway 198.51.100.1
+        mpanel pool add pods6 2001:db8::/64 --gateway fe80::1 --count 4096
     """
     from models.queries import addresses
 

@@ -1,5 +1,7 @@
 """One CloudPod is born, resized and terminated."""
 
+import subprocess
+import sys
 from contextlib import closing
 from typing import Any, Final
 
@@ -14,11 +16,13 @@ from workers.demo.pod_steps import PodSteps
 from workers.demo.shop import Failed, Shop
 from workers.demo.timeline import Job, follow_job, follow_order
 from workers.demo.website import buy
+from workers.dev.settings import of_stack
 
 # Seconds for which the stack's removals can be called off; a day on a real one.
 HOLD: Final = 8
 _ITEMS: Final = [{"code": "cloudpod_mini", "type": "cloudpod"}]
 _WANTED: Final = Size(cores=4, memory=4096, disk=60)
+_IPV6: Final = ("six", "2001:db8::/64", "--gateway", "fe80::1", "--count", "99")
 # A cluster of disks takes minutes for these.
 _PACE: Final = {"task qmclone": 1.5, "task resize": 1.0, "task vzdump": 0.7}
 
@@ -41,6 +45,7 @@ class _Story:
 
     def tell(self) -> bool:
         self._shop.log_in()
+        self._furnish()
         since = self._cluster.calls()
         pod, order = self._born()
         before = size_of(self._cluster.config(pod))
@@ -53,6 +58,20 @@ class _Story:
         self._console.print(table(found))
         self._links(order, pod)
         return all(one.true for one in found)
+
+    def _furnish(self) -> None:
+        """The stack has IPv4 addresses; this is how an operator adds others."""
+        command = ["mpanel", "pool", "add", *_IPV6]
+        done = subprocess.run(
+            [sys.executable, "-m", "workers.cli", *command[1:]],
+            env=of_stack(self._shop.stack.data_dir),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise Failed("pool add", done.stderr[-300:])
+        self._say(f"[green]✓[/] IPv6 too: [dim]{' '.join(command)}[/]")
 
     def _born(self) -> tuple[PodRow, dict[str, Any]]:
         self._say("\n[bold]Born:[/] ordered, paid, built")

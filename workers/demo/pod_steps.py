@@ -44,7 +44,7 @@ class PodSteps:
     # --- born -----------------------------------------------------------------------
 
     def _place(self, pod: PodRow, _job: Job) -> str:
-        return f"VMID {pod.vmid} on {pod.node}\n{' and '.join(pod.addresses)}"
+        return f"VMID {pod.vmid} on {pod.node}\n{', '.join(pod.addresses)}"
 
     def _task(self, pod: PodRow, _job: Job) -> str:
         found = self._rows.ask(_UPID, pod.id)

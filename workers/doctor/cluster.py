@@ -64,7 +64,7 @@ async def look(settings: DoctorSettings) -> AsyncIterator[Line]:
         yield warning(
             "nodes",
             "no row names one: no CloudPod has a place",
-            "Add a row with the role `proxmox` to `servers` for each node.",
+            "`mpanel node add <name> --memory <MiB> --cores <n>` for each node.",
         )
 
 

@@ -39,6 +39,7 @@ class Cluster(GuestRoutes, FakePve):  # type: ignore[misc] # fakepve has no type
     def furnish(self) -> None:
         """The cluster as it is when nobody has used it."""
         self.apitokens = dict(self._tokens)
+        self.deaf: set[str] = set()
         # Not 0, which would end each task before its request is answered.
         self.time_scale = 0.001
         self.vms: list[Any] = []
@@ -196,7 +197,7 @@ class Cluster(GuestRoutes, FakePve):  # type: ignore[misc] # fakepve has no type
         written down."""
         for vm in self.vms:
             if vm.status == "running" and "enabled=1" in str(vm.config.get("agent")):
-                vm.agent = {"interfaces": _interfaces(vm.config)}
+                vm.agent = {"interfaces": _interfaces(vm.config, self.deaf)}
             elif vm.status != "running":
                 vm.agent = None
         self.sim.memory.note(call)
@@ -213,15 +214,16 @@ def _worded(refused: Refused) -> web.Response:
     return response
 
 
-def _interfaces(config: dict[str, Any]) -> list[dict[str, Any]]:
-    """What the guest agent tells: the addresses that cloud-init was given."""
+def _interfaces(config: dict[str, Any], deaf: set[str]) -> list[dict[str, Any]]:
+    """What the guest agent tells: the addresses that cloud-init was given, but for
+    the families (`ip`, `ip6`) that nobody took."""
     given = dict(
         part.partition("=")[::2] for part in str(config.get("ipconfig0", "")).split(",")
     )
     addresses = []
     for field, kind in (("ip", "ipv4"), ("ip6", "ipv6")):
         address, slash, prefix = given.get(field, "").partition("/")
-        if slash:
+        if slash and field not in deaf:
             addresses.append(
                 {
                     "ip-address": address,
