@@ -17,6 +17,7 @@ from models.database import Session
 from models.errors import NoCapacity
 from models.jobs import Job
 from models.queries import cloudpods
+from models.servers import PROXMOX
 from models.states import (
     BackupStatus,
     EffectState,
@@ -108,7 +109,8 @@ class CloudPodActs(OnCluster):
         """Promises the new size, if its node has room for it. Safe to repeat: what it
         was before is kept in the job."""
         await self._turn(call)
-        async with self._store.step(call, platform=True) as (session, job):
+        placing = self._store.placing(PROXMOX)
+        async with placing, self._store.step(call, platform=True) as (session, job):
             pod = await cloudpods.get(session, call.subject_id, lock=True)
             wanted = job.input["to"]
             if pod.disk > wanted["disk"]:

@@ -20,7 +20,7 @@ from models.base import utc_now
 from models.cloudpods import CloudPod
 from models.effects import Effect
 from models.queries import cloudpods
-from models.servers import Server
+from models.servers import PROXMOX, Server
 from models.states import Reason
 
 MOVED: Final = "moved"
@@ -47,7 +47,8 @@ class CloudPodMoves(Placing):
 
         Repeated, the promise stands.
         """
-        async with self._store.step(call, platform=True) as (session, job):
+        placing = self._store.placing(PROXMOX)
+        async with placing, self._store.step(call, platform=True) as (session, job):
             pod = await cloudpods.get(session, call.subject_id, lock=True)
             if pod.server_id is None:
                 raise GiveUp(Reason.INVALID, "the CloudPod has no place on a node")

@@ -29,7 +29,7 @@ from models.cloudpods import POSSIBLE_IN, CloudPod, reference
 from models.effects import Effect
 from models.jobs import Job
 from models.queries import addresses, cloudpods, jobs, services
-from models.servers import Server
+from models.servers import PROXMOX, Server
 from models.states import (
     EffectState,
     GuestKind,
@@ -167,19 +167,23 @@ class CloudPodActivities(OnCluster):
 
         Gives the node's name. Repeated, the CloudPod keeps what it has.
         """
-        async with self._store.step(call, platform=True) as (session, _):
+        placing = self._store.placing(PROXMOX)
+        async with placing, self._store.step(call, platform=True) as (session, _):
             pod = await cloudpods.get(session, call.subject_id, lock=True)
             node = await session.get(Server, pod.server_id) if pod.server_id else None
-            if node is None or (node.draining and pod.status in _UNBEGUN):
-                node = await cloudpods.roomiest(session, pod)
-            if pod.status != ServiceStatus.ACTIVE:
+            begins = pod.status != ServiceStatus.ACTIVE
+            if begins:
                 v4, _pool = await addresses.lease_address(session, pod.id, family=4)
                 v6 = await addresses.lease_if_any(session, pod.id, family=6)
                 vmid = await addresses.lease_vmid(session, pod.id)
-                pod.begin(server_id=node.id, vmid=vmid, ipv4=v4.ip, ipv6=v6)
                 subscription = await session.get(Subscription, pod.subscription_id)
                 if subscription and subscription.status == ServiceStatus.FAILED:
                     subscription.status = ServiceStatus.PENDING
+            # Last, since everybody else's placing waits from here on.
+            if node is None or (node.draining and pod.status in _UNBEGUN):
+                node = await cloudpods.roomiest(session, pod)
+            if begins:
+                pod.begin(server_id=node.id, vmid=vmid, ipv4=v4.ip, ipv6=v6)
             await session.commit()
         return node.name
 

@@ -1,5 +1,7 @@
 """The transaction of a step: fenced by generation, and it begins the job."""
 
+import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from uuid import UUID
@@ -22,6 +24,12 @@ class Store:
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self._placing: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    def placing(self, role: str) -> asyncio.Lock:
+        """Placing on servers of this role, which the database lets one do at a time:
+        whoever waits for that in this process holds no connection meanwhile."""
+        return self._placing[role]
 
     def platform(self) -> AbstractAsyncContextManager[Session]:
         """For tables that belong to no tenant."""

@@ -91,7 +91,8 @@ class WebsiteActivities:
     @activity.defn
     async def place_website(self, call: StepCall) -> None:
         """Gives the website room on a server. Repeated, it keeps the place it has."""
-        async with self._store.step(call, platform=True) as (session, _):
+        placing = self._store.placing(HOSTING)
+        async with placing, self._store.step(call, platform=True) as (session, _):
             website = await session.get_one(Website, call.subject_id)
             if website.status == ServiceStatus.ACTIVE:
                 await session.commit()
