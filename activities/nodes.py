@@ -90,6 +90,7 @@ class NodeActivities:
             subject_id=pod.id,
             requested_by=drain.requested_by,
             exclusive=False,
+            batch=True,
         )
         try:
             await jobs.add_exclusive(session, move)

@@ -6,24 +6,23 @@ away or the process died, is started here. Only roots and later generations are;
 """
 
 import asyncio
-import time
-from collections.abc import Coroutine, Iterable
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from functools import partial
 from uuid import UUID
 
-import structlog
+from sqlalchemy import TextClause, text
 from sqlmodel import col, or_, select
 from temporalio.client import Client, WorkflowUpdateFailedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.calls import Decided, JobRef
-from activities.errors import redacted
 from models.base import utc_now
 from models.database import Database
 from models.jobs import Decision, Job, workflow_id
 from models.queries import jobs
 from models.states import (
+    CLOUDPOD_ACTS,
     OPEN_JOBS,
     UNDONE_JOBS,
     Act,
@@ -31,13 +30,18 @@ from models.states import (
     JobKind,
     JobStatus,
 )
+from workers.tries import Key, Tries
 from workflows.engine.start import start
 
-_log = structlog.get_logger(__name__)
 _AT_ONCE = 20
+# Whoever answers is a run, and it may be one that answers to nobody.
+_ANSWERS_AT_ONCE = 200
+_SLOW = 10
+_DATABASE = 5
 _BOUND = timedelta(seconds=5)
 # A life that was ended from outside has lost what it was handed.
 _HAND_OVER_AGAIN = 15.0
+_LOOK_AGAIN = 1.0
 
 
 class Sweep:
@@ -45,7 +49,10 @@ class Sweep:
 
     def __init__(self, db: Database, client: Client) -> None:
         self._db, self._client = db, client
-        self._handed_over: dict[str, float] = {}
+        self._starts = Tries(at_once=_AT_ONCE, slow=_SLOW)
+        self._deliveries = Tries(at_once=_ANSWERS_AT_ONCE, slow=_SLOW)
+        # The steps of orders need connections more than we do.
+        self._few = asyncio.Semaphore(_DATABASE)
 
     async def start_pending(self) -> None:
         """Starts every root, and every later generation, that has no run yet."""
@@ -56,27 +63,23 @@ class Sweep:
                     Job.status == JobStatus.PENDING,
                     Job.started_generation < Job.generation,
                     or_(col(Job.parent_id).is_(None), Job.generation > 1),
+                    _others("jobs", self._starts.not_now()),
                 )
                 .order_by(col(Job.batch), col(Job.created_at))
                 .limit(200)
             )
-            recently = time.monotonic() - _HAND_OVER_AGAIN
-            self._handed_over = {
-                run: at for run, at in self._handed_over.items() if at > recently
-            }
-            pending = [
-                job for job in found.all() if job.workflow_id not in self._handed_over
-            ]
+            pending = found.all()
             aborts = await jobs.open_aborts(session, pending)
-        limit = asyncio.Semaphore(_AT_ONCE)
+        for job in pending:
+            self._starts.begin(
+                (job.id, job.generation),
+                partial(self._start, job, aborts.get(job.id)),
+                # A start is written down by Temporal; an act waits for a life's answer.
+                slow=job.kind in CLOUDPOD_ACTS,
+            )
+        await self._starts.settle()
 
-        async def one(job: Job) -> None:
-            async with limit:
-                await self._start(job, aborts.get(job.id))
-
-        await _all(one(job) for job in pending)
-
-    async def _start(self, job: Job, abort: Decision | None) -> None:
+    async def _start(self, job: Job, abort: Decision | None) -> float | None:
         ref = JobRef(
             job_id=job.id,
             tenant_id=job.tenant_id,
@@ -91,11 +94,11 @@ class Sweep:
             begun = await start(self._client, ref, batch=job.batch)
         if not begun:
             # Its turn may be far away; its first step will say that it has come.
-            self._handed_over[job.workflow_id] = time.monotonic()
-            return
+            return _HAND_OVER_AGAIN
         async with self._db.platform() as session:
             await jobs.started(session, job)
             await session.commit()
+        return None
 
     async def _end_earlier_run(self, job: Job) -> None:
         """A run that was only thought lost must not go on beside the new one."""
@@ -112,7 +115,7 @@ class Sweep:
         """Brings each written decision to its run, once: its id is the update's id."""
         async with self._db.platform() as session:
             found = await session.exec(
-                select(Decision.id)
+                select(Decision.id, Decision.generation)
                 .join(Job, col(Job.id) == Decision.job_id)
                 .where(
                     Decision.status == DecisionStatus.RECORDED,
@@ -121,21 +124,22 @@ class Sweep:
                         (col(Job.status) == JobStatus.PENDING)
                         & (Job.started_generation < Job.generation)
                     ),
+                    _others("decisions", self._deliveries.not_now()),
                 )
                 .order_by(col(Decision.created_at))
-                .limit(100)
+                .limit(_ANSWERS_AT_ONCE)
             )
             waiting = found.all()
-        limit = asyncio.Semaphore(_AT_ONCE)
+        for decision_id, generation in waiting:
+            self._deliveries.begin(
+                (decision_id, generation),
+                partial(self._deliver, decision_id),
+                slow=False,
+            )
+        await self._deliveries.settle()
 
-        async def one(decision_id: UUID) -> None:
-            async with limit:
-                await self._deliver(decision_id)
-
-        await _all(one(each) for each in waiting)
-
-    async def _deliver(self, decision_id: UUID) -> None:
-        async with self._db.platform() as session:
+    async def _deliver(self, decision_id: UUID) -> float | None:
+        async with self._few, self._db.platform() as session:
             decision = await session.get_one(Decision, decision_id)
             job = await session.get_one(Job, decision.job_id)
         refused: str | None = None
@@ -156,9 +160,9 @@ class Sweep:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
             if await self._is_over(decision):
-                return
+                return _LOOK_AGAIN
             refused = "the job had ended"
-        async with self._db.platform() as session:
+        async with self._few, self._db.platform() as session:
             row = await session.get_one(Decision, decision_id, with_for_update=True)
             if row.status == DecisionStatus.RECORDED:
                 row.status = (
@@ -166,6 +170,7 @@ class Sweep:
                 )
                 row.refused, row.delivered_at = refused, utc_now()
             await session.commit()
+        return None
 
     async def _is_over(self, decision: Decision) -> bool:
         """No run answers. True: the decision has found its way, or is to wait.
@@ -174,7 +179,7 @@ class Sweep:
         abort; one that is open and not known to be lost yet has the reconciler's next
         look before it.
         """
-        async with self._db.platform() as session:
+        async with self._few, self._db.platform() as session:
             job = await jobs.get(session, decision.job_id, lock=True)
             row = await session.get_one(Decision, decision.id, with_for_update=True)
             current = job.generation == row.generation
@@ -194,10 +199,11 @@ class Sweep:
         return True
 
 
-async def _all(works: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Every one of them, whatever befalls another."""
-    for outcome in await asyncio.gather(*works, return_exceptions=True):
-        if isinstance(outcome, Exception):
-            _log.warning(
-                "sweep_put_off", error=redacted(f"{type(outcome).__name__}: {outcome}")
-            )
+def _others(table: str, keys: Sequence[Key]) -> TextClause:
+    """That the row is none of these."""
+    return text(
+        f"({table}.id, {table}.generation) not in (select * from"
+        " unnest(cast(:not_now as uuid[]), cast(:generations as int[])))"
+    ).bindparams(
+        not_now=[row for row, _ in keys], generations=[number for _, number in keys]
+    )

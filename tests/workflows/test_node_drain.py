@@ -284,6 +284,7 @@ async def test_a_drain_says_whom_it_waits_for_and_a_retry_asks_again(
     job = await drain(pods, node)
     move = await pods.parked(await move_of(pods, pod))
     assert move.reason == Reason.NO_CAPACITY
+    assert move.batch, "nobody waits for it as for an order"
     await abort_item(pods, move)
     await pods.ended(move)
 
