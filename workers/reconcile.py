@@ -19,6 +19,7 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.errors import redacted
 from models.base import utc_now
 from models.database import Database
 from models.jobs import Job
@@ -90,8 +91,9 @@ class Reconciler:
             async with limit:
                 try:
                     await self.reconcile(job)
-                except RPCError as error:
-                    _log.warning("reconcile_failed", error=str(error.status))
+                except Exception as error:  # noqa: BLE001 - it holds up no other
+                    told = redacted(f"{type(error).__name__}: {error}")
+                    _log.warning("reconcile_failed", job=str(job.id), error=told)
 
         await asyncio.gather(*(one(job) for job in due))
 

@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from itertools import product
+from uuid import uuid4
 
 import pytest
 from temporalio.api.common.v1 import WorkflowExecution
@@ -12,10 +14,12 @@ from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 
 from models.alerts import Alert
+from models.base import utc_now
 from models.database import Database
 from models.jobs import Job, JobStep
 from models.orders import Order
 from models.states import Act, JobKind, JobStatus, OrderStatus, Reason, StepStatus
+from models.tenants import MIGRAHOSTING
 from tests.judge import balanced, golden
 from tests.workflows.paths import (
     PRICE,
@@ -30,6 +34,7 @@ from tests.workflows.paths import (
     terminated,
 )
 from tests.world import Providers, World, world
+from workers.reconcile import Reconciler
 
 SLOW = {"kind": "slow", "op": "clpctl site:add:*", "seconds": 2.0}
 
@@ -203,3 +208,28 @@ async def forgotten(here: World, job: Job) -> None:
         return False
 
     await here.until(known, lambda still: not still)
+
+
+async def test_a_job_that_cannot_be_looked_at_holds_up_no_other(
+    db: Database, temporal: WorkflowEnvironment
+) -> None:
+    strange, lost = (
+        Job(
+            tenant_id=MIGRAHOSTING,
+            kind=kind,
+            subject_id=uuid4(),
+            status=JobStatus.RUNNING,
+            started_generation=1,
+            updated_at=utc_now() - timedelta(minutes=1),
+        )
+        for kind in ("a_kind_of_the_next_release", JobKind.FULFIL_ORDER)
+    )
+    async with db.platform() as session:
+        session.add_all([strange, lost])
+        await session.commit()
+
+    await Reconciler(db, temporal.client, every=timedelta()).round()
+
+    async with db.platform() as session:
+        assert (await session.get_one(Job, lost.id)).reason == Reason.RUN_LOST
+        assert (await session.get_one(Job, strange.id)).status == JobStatus.RUNNING
