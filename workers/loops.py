@@ -20,15 +20,26 @@ _SOON = 60.0
 
 @dataclass
 class Loop:
-    """`work` runs every `every` seconds, and at once when `name` is notified."""
+    """`work` runs every `every` seconds, and at once when `name` is notified.
+
+    `end` ends what a round has left under way.
+    """
 
     name: str
     every: float
     work: Callable[[], Awaitable[None]]
+    end: Callable[[], Awaitable[None]] | None = None
     woken: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
         """For ever; an error is logged, and soon the next round tries again."""
+        try:
+            await self._rounds()
+        finally:
+            if self.end is not None:
+                await self.end()
+
+    async def _rounds(self) -> None:
         while True:
             self.woken.clear()
             wait = self.every

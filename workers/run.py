@@ -133,8 +133,8 @@ def loops_of(
     anchor = DailyAnchor(db, settings.vault, settings.audit_anchor_file)
     return [
         Loop(GATES, 1.0, wired.gates.refresh),
-        Loop("start", 1.0, sweep.start_pending),
-        Loop("decide", 1.0, sweep.deliver_decisions),
+        Loop("start", 1.0, sweep.start_pending, sweep.starts.end),
+        Loop("decide", 1.0, sweep.deliver_decisions, sweep.deliveries.end),
         Loop("alarms", settings.alarms_seconds, wired.alarms.round),
         Loop("desk", 1.0, wired.desk.round),
         Loop("outbox", 1.0, partial(wired.relay.round, "mail")),

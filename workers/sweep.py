@@ -49,8 +49,8 @@ class Sweep:
 
     def __init__(self, db: Database, client: Client) -> None:
         self._db, self._client = db, client
-        self._starts = Tries(at_once=_AT_ONCE, slow=_SLOW)
-        self._deliveries = Tries(at_once=_ANSWERS_AT_ONCE, slow=_SLOW)
+        self.starts = Tries(at_once=_AT_ONCE, slow=_SLOW)
+        self.deliveries = Tries(at_once=_ANSWERS_AT_ONCE, slow=_SLOW)
         # The steps of orders need connections more than we do.
         self._few = asyncio.Semaphore(_DATABASE)
 
@@ -63,7 +63,7 @@ class Sweep:
                     Job.status == JobStatus.PENDING,
                     Job.started_generation < Job.generation,
                     or_(col(Job.parent_id).is_(None), Job.generation > 1),
-                    _others("jobs", self._starts.not_now()),
+                    _others("jobs", self.starts.not_now()),
                 )
                 .order_by(col(Job.batch), col(Job.created_at))
                 .limit(200)
@@ -71,13 +71,13 @@ class Sweep:
             pending = found.all()
             aborts = await jobs.open_aborts(session, pending)
         for job in pending:
-            self._starts.begin(
+            self.starts.begin(
                 (job.id, job.generation),
                 partial(self._start, job, aborts.get(job.id)),
                 # A start is written down by Temporal; an act waits for a life's answer.
                 slow=job.kind in CLOUDPOD_ACTS,
             )
-        await self._starts.settle()
+        await self.starts.settle()
 
     async def _start(self, job: Job, abort: Decision | None) -> float | None:
         ref = JobRef(
@@ -124,19 +124,19 @@ class Sweep:
                         (col(Job.status) == JobStatus.PENDING)
                         & (Job.started_generation < Job.generation)
                     ),
-                    _others("decisions", self._deliveries.not_now()),
+                    _others("decisions", self.deliveries.not_now()),
                 )
                 .order_by(col(Decision.created_at))
                 .limit(_ANSWERS_AT_ONCE)
             )
             waiting = found.all()
         for decision_id, generation in waiting:
-            self._deliveries.begin(
+            self.deliveries.begin(
                 (decision_id, generation),
                 partial(self._deliver, decision_id),
                 slow=False,
             )
-        await self._deliveries.settle()
+        await self.deliveries.settle()
 
     async def _deliver(self, decision_id: UUID) -> float | None:
         async with self._few, self._db.platform() as session:

@@ -64,6 +64,13 @@ class Tries:
         if self._under_way:
             await asyncio.wait(self._under_way.values(), timeout=_ROUND)
 
+    async def end(self) -> None:
+        """Ends what is under way; its rows are found again."""
+        under_way = list(self._under_way.values())
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+
     async def _try(
         self,
         key: Key,

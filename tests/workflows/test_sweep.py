@@ -62,7 +62,10 @@ class Deaf:
 async def deaf(db: Database, temporal: WorkflowEnvironment) -> AsyncIterator[Deaf]:
     target = temporal.client.service_client.config.target_host
     client = await Client.connect(target, plugins=[engine_plugin()])
-    yield Deaf(db, client, Sweep(db, client))
+    sweep = Sweep(db, client)
+    yield Deaf(db, client, sweep)
+    await sweep.starts.end()
+    await sweep.deliveries.end()
     async for run in client.list_workflows("ExecutionStatus='Running'"):
         with contextlib.suppress(Exception):
             await client.get_workflow_handle(run.id).terminate("end of the test")
