@@ -121,7 +121,8 @@ class CloudPodActs(OnCluster):
                 if node is None:
                     raise NoCapacity(
                         f"its node has no {wanted['memory']} MiB of memory left; move"
-                        " the CloudPod or another one, then retry"
+                        " the CloudPod or another one, then retry",
+                        of="memory",
                     )
             pod.cores, pod.memory, pod.disk = (
                 wanted["cores"],

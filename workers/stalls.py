@@ -20,7 +20,7 @@ from models.jobs import Job
 from models.queries import jobs
 from models.queries.alerts import raise_for_job
 from models.states import AlertStatus, JobStatus, Reason
-from workers.trouble import BEHIND
+from workers.trouble import behind
 
 # A worker that is up takes a step within milliseconds, if no rate holds it back.
 UNTAKEN: Final = timedelta(seconds=15)
@@ -63,7 +63,7 @@ def stall_of(
                 f"{step} waits in the queue {queue} since {since:%H:%M:%S} UTC, and no"
                 " worker has taken it",
                 step,
-                BEHIND.get(queue, ""),
+                behind(queue),
                 queue,
             )
     return None

@@ -202,7 +202,7 @@ class Sweep:
 def _others(table: str, keys: Sequence[Key]) -> TextClause:
     """That the row is none of these."""
     return text(
-        f"({table}.id, {table}.generation) not in (select * from"
+        f"({table}.id, {table}.generation) not in (select * from"  # noqa: S608
         " unnest(cast(:not_now as uuid[]), cast(:generations as int[])))"
     ).bindparams(
         not_now=[row for row, _ in keys], generations=[number for _, number in keys]

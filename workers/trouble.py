@@ -28,18 +28,18 @@ from activities.errors import (
 )
 from models.errors import DomainError, NoCapacity
 from models.states import ErrorClass, Reason
-from workflows.queues import BACKUPS, HOSTING, POWERDNS, STRIPE
+from workflows.queues import BACKUPS, HOSTING, NODE, POWERDNS, PROXMOX, STRIPE
 
 _FIRST: Final = 0.5
 LONGEST: Final = 60.0
 _UNEXPECTED_TRIES: Final = 4
 NOT_YET: Final = "not_yet"
-# Which provider a queue leads to.
-BEHIND: Final = {
+_BEHIND: Final = {
     STRIPE: "stripe",
     HOSTING: "hosting",
     POWERDNS: "powerdns",
     BACKUPS: "backup_store",
+    PROXMOX: "proxmox",
 }
 _TEMPORAL_AWAY: Final = frozenset(
     {
@@ -125,7 +125,9 @@ def judge(
         case ProviderRejected():
             return Verdict(None, Reason.REJECTED, str(error), origin=_origin(error))
         case NoCapacity():
-            return Verdict(None, Reason.NO_CAPACITY, redacted(error.message))
+            told = Origin(code=str(error.details.get("of", "")))
+            text = redacted(error.message)
+            return Verdict(None, Reason.NO_CAPACITY, text, origin=told)
         case DomainError():
             return Verdict(None, Reason.INVALID, redacted(error.message))
     if _is_our_own(error):
@@ -148,8 +150,13 @@ def worn_out(account: Account, patience: float, queue: str) -> Verdict | None:
     if account.spent <= patience:
         return None
     text = f"it did not end within its time, in {account.tries - 1} tries"
-    origin = Origin(BEHIND.get(queue, ""), ErrorClass.DOWN, "no_answer")
+    origin = Origin(behind(queue), ErrorClass.DOWN, "no_answer")
     return Verdict(None, Reason.OUT_OF_PATIENCE, text, account.spent, origin=origin)
+
+
+def behind(queue: str) -> str:
+    """Which provider a queue leads to; none for our own."""
+    return _BEHIND.get(PROXMOX if queue.startswith(NODE) else queue, "")
 
 
 def backoff(tries: int, longest: float = LONGEST) -> float:

@@ -36,7 +36,8 @@ async def lease_address(
     given = free.first()
     if given is None:
         raise NoCapacity(
-            f"no IPv{family} address is free; add some to a pool, then retry"
+            f"no IPv{family} address is free; add some to a pool, then retry",
+            of="addresses",
         )
     _give(given[0], owner_id)
     return given
@@ -82,7 +83,9 @@ async def lease_vmid(session: Session, owner_id: UUID) -> int:
         )
         lease = free.first()
         if lease is None:
-            raise NoCapacity("no VMID is free; add a range of them, then retry")
+            raise NoCapacity(
+                "no VMID is free; add a range of them, then retry", of="vmids"
+            )
         _give(lease, owner_id)
     return lease.vmid
 

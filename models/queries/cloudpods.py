@@ -172,7 +172,8 @@ async def roomiest(session: Session, pod: CloudPod) -> Server:
         ):
             return server
     raise NoCapacity(
-        f"no online node has {pod.memory} MiB of memory left; add one, then retry"
+        f"no online node has {pod.memory} MiB of memory left; add one, then retry",
+        of="memory",
     )
 
 

@@ -24,9 +24,39 @@ REASONS = {
 }
 
 
-def _trees() -> list[ast.Module]:
-    paths = sorted((ROOT / "activities").rglob("*.py"))
-    return [ast.parse(path.read_text()) for path in paths]
+def _trees() -> dict[str, ast.Module]:
+    """Every module below `activities`, by its dotted name."""
+    return {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): ast.parse(
+            path.read_text()
+        )
+        for path in sorted((ROOT / "activities").rglob("*.py"))
+    }
+
+
+TREES = _trees()
+
+
+def _constant(node: ast.stmt, name: str) -> ast.expr | None:
+    """What stands after `name = ` or `name: ... = `."""
+    match node:
+        case ast.Assign(targets=[ast.Name(id=found)], value=value):
+            return value if found == name else None
+        case ast.AnnAssign(target=ast.Name(id=found), value=value):
+            return value if found == name else None
+    return None
+
+
+def _provider_of(module: str) -> str | None:
+    """What PROVIDER is there, also if it comes from another module."""
+    for node in TREES[module].body:
+        if isinstance(value := _constant(node, "PROVIDER"), ast.Constant):
+            return str(value.value)
+        match node:
+            case ast.ImportFrom(module=str(source), names=names):
+                if any(one.name == "PROVIDER" for one in names):
+                    return _provider_of(source)
+    return None
 
 
 def _constants(call: ast.Call) -> Iterator[str]:
@@ -40,51 +70,47 @@ def _constants(call: ast.Call) -> Iterator[str]:
                     yield node.value
 
 
+def _by_words(module: str) -> Iterator[tuple[ErrorClass, str]]:
+    """The tables from a provider's words to our codes."""
+    tables = {"_TRANSIENT": ErrorClass.DOWN, "_PERMANENT": ErrorClass.REJECTED}
+    for node, (name, kind) in product(TREES[module].body, tables.items()):
+        if (table := _constant(node, name)) is not None:
+            yield from ((kind, code) for _, code in ast.literal_eval(table))
+
+
+def _raised(module: str) -> Iterator[tuple[str, ast.Call]]:
+    """(provider, call) of every error that names its provider."""
+    for call in ast.walk(TREES[module]):
+        match call:
+            case ast.Call(func=ast.Name(id=error), args=[first, *_]) if error in ERRORS:
+                match first:
+                    case ast.Constant(value=name):
+                        yield str(name), call
+                    case ast.Name(id="PROVIDER"):
+                        provider = _provider_of(module)
+                        assert provider, f"{module}: whose PROVIDER is it?"
+                        yield provider, call
+
+
 def providers() -> set[str]:
     """Every name under which the code raises errors of a provider."""
-    found: set[str] = set()
-    for tree in _trees():
-        for node in ast.walk(tree):
-            match node:
-                case ast.Assign(
-                    targets=[ast.Name(id="PROVIDER")], value=ast.Constant(value=name)
-                ):
-                    found.add(name)
-                case ast.Call(
-                    func=ast.Name(id=error), args=[ast.Constant() as name, *_]
-                ):
-                    if error in ERRORS:
-                        found.add(str(name.value))
-    return found
+    named = {_provider_of(module) for module in TREES}
+    raised = {provider for module in TREES for provider, _ in _raised(module)}
+    return {name for name in named | raised if name}
 
 
 def codes() -> set[tuple[str, ErrorClass, str]]:
-    """(provider, class, code) wherever one call names all three."""
-    return {
-        (provider, ERRORS[call.func.id], code)
-        for tree in _trees()
-        for call in ast.walk(tree)
-        if isinstance(call, ast.Call)
-        and isinstance(call.func, ast.Name)
-        and call.func.id in ERRORS
-        and (provider := _provider(tree, call)) is not None
-        for code in _constants(call)
-    }
-
-
-def _provider(tree: ast.Module, call: ast.Call) -> str | None:
-    match call.args:
-        case [ast.Constant(value=name), *_]:
-            return str(name)
-        case [ast.Name(id="PROVIDER"), *_]:
-            for node in tree.body:
-                match node:
-                    case ast.Assign(
-                        targets=[ast.Name(id="PROVIDER")],
-                        value=ast.Constant(value=name),
-                    ):
-                        return str(name)
-    return None
+    """(provider, class, code) wherever one call, or a table of words, names all."""
+    found: set[tuple[str, ErrorClass, str]] = set()
+    for module in TREES:
+        for provider, call in _raised(module):
+            kind = ERRORS[call.func.id]  # type: ignore[attr-defined]
+            found |= {(provider, kind, code) for code in _constants(call)}
+        for kind, code in _by_words(module):
+            provider = _provider_of(module)
+            assert provider, module
+            found.add((provider, kind, code))
+    return found
 
 
 def test_the_code_is_read_rightly() -> None:
@@ -95,8 +121,18 @@ def test_the_code_is_read_rightly() -> None:
         "backup_store",
         "mail",
         "web",
+        "proxmox",
+        "temporal",
     } <= providers()
-    assert ("cloudpanel", ErrorClass.CONFLICT, "site_exists") in codes()
+    assert {
+        ("hosting", ErrorClass.CONFLICT, "site_exists"),
+        ("hosting", ErrorClass.REJECTED, "archive"),
+        ("proxmox", ErrorClass.REJECTED, "tls"),
+        ("proxmox", ErrorClass.REJECTED, "protected"),
+        ("proxmox", ErrorClass.REJECTED, "template_missing"),
+        ("proxmox", ErrorClass.REJECTED, "backup_missing"),
+        ("proxmox", ErrorClass.CONFLICT, "vmid_taken"),
+    } <= codes()
 
 
 @pytest.mark.parametrize(
@@ -134,10 +170,12 @@ def test_every_reason_has_a_cause_of_its_own(reason: Reason) -> None:
 
 
 def test_a_provider_of_tomorrow_is_told_in_the_words_of_its_class() -> None:
-    cause = CAUSES.of(Signs(Reason.REJECTED, "proxmox", ErrorClass.REJECTED, "quota"))
+    cause = CAUSES.of(
+        Signs(Reason.REJECTED, "cloudflare", ErrorClass.REJECTED, "quota")
+    )
 
-    assert cause.id == "proxmox:rejected.quota"
-    assert cause.title == "A quota at Proxmox is used up"
+    assert cause.id == "cloudflare:rejected.quota"
+    assert cause.title == "A quota at Cloudflare is used up"
     whole(CAUSES.of(Signs("a reason of tomorrow", "new", "a class of tomorrow", "x")))
 
 
@@ -167,6 +205,20 @@ def test_a_provider_of_tomorrow_is_told_in_the_words_of_its_class() -> None:
             ("backup_store", "rejected", "key_refused"),
             ("backup_store", "rejected", "host_key"),
         },
+        {
+            ("proxmox", "rejected", "template_missing"),
+            ("proxmox", "rejected", "task_failed"),
+            ("proxmox", "rejected", "protected"),
+            ("proxmox", "rejected", "unsupported"),
+            ("proxmox", "rejected", "absent"),
+            ("proxmox", "rejected", "http_403"),
+            ("proxmox", "rejected", "tls"),
+            ("proxmox", "conflict", "vmid_taken"),
+            ("proxmox", "down", "quorum"),
+            ("proxmox", "down", "lock"),
+            ("proxmox", "down", "agent"),
+            ("proxmox", "down", "network"),
+        },
     ],
 )
 def test_what_calls_for_another_act_is_another_cause(
@@ -184,6 +236,13 @@ def test_payments_are_told_apart_by_what_is_wrong_with_them() -> None:
     }
 
     assert len(causes) == len(wrong)
+
+
+def test_no_room_is_told_apart_by_what_there_is_none_of() -> None:
+    lacks = ("memory", "addresses", "vmids", "")
+    causes = {CAUSES.of(Signs(Reason.NO_CAPACITY, code=code)).id for code in lacks}
+
+    assert len(causes) == len(lacks)
 
 
 def test_a_stuck_undo_is_never_aborted_or_skipped_again() -> None:

@@ -18,10 +18,12 @@ from activities.errors import (
     ProviderRejected,
     ProviderThrottled,
 )
+from models.causes import CAUSES
 from models.errors import Conflict, NoCapacity
 from models.states import Reason
-from workers.trouble import Account, Verdict, backoff, judge
+from workers.trouble import Account, Verdict, backoff, judge, worn_out
 from workflows.engine.patience import PATIENCE
+from workflows.queues import PROVIDERS, node_queue
 
 HOUR = 3600.0
 DAY = PATIENCE.total_seconds()
@@ -161,3 +163,11 @@ def test_a_password_in_an_error_ends_in_no_verdict() -> None:
 
     assert "hunter2" not in verdict.message
     assert "ada@" not in verdict.message
+
+
+@pytest.mark.parametrize("queue", [*PROVIDERS, node_queue("pve1")])
+def test_a_step_that_never_ends_names_the_provider_behind_its_queue(queue: str) -> None:
+    worn = worn_out(Account(tries=3, spent=DAY + 1), DAY, queue)
+
+    assert worn is not None
+    assert worn.origin.provider in CAUSES.providers
