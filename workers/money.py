@@ -3,30 +3,35 @@
 what succeeded = claimed by exactly one order or invoice + refunded + listed
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Final, Protocol
 
-from sqlmodel import func, select
+from sqlmodel import col, func, select
 
 from activities.payment_proof import WINDOW
 from activities.payments import Payment
 from models.base import utc_now
-from models.database import Database
+from models.database import Database, Session
 from models.money import Cents
 from models.payments import PaymentClaim, PaymentRefund, UnclaimedPayment
 from models.queries import alerts
 from models.queries.alerts import Finding
-from models.states import RefundStatus, Severity, UnclaimedStatus
+from models.states import GIVEN_BACK, RefundStatus, Severity, UnclaimedStatus
 from models.tenants import MIGRAHOSTING
 
 CAUSE = "money_identity"
+_AT_ONCE: Final = 1000
 
 
 @dataclass
 class Books:
-    """Sums in minor units; `faults` name each payment that does not add up."""
+    """Sums in minor units; `faults` name each payment that does not add up.
+
+    `by_hand`: of `claimed`, what was given back by other means than Stripe's, as
+    operators said when they skipped its refund.
+    """
 
     succeeded: Cents = 0
     claimed: Cents = 0
@@ -34,6 +39,7 @@ class Books:
     refunded: Cents = 0
     listed: Cents = 0
     waiting: Cents = 0
+    by_hand: Cents = 0
     faults: list[str] = field(default_factory=list)
 
     @property
@@ -55,70 +61,104 @@ async def books(
     `payments`: all that succeeded at Stripe from `since` on. One from after `young`
     may still find its order.
     """
-    async with db.platform() as session:
-        claims = {
-            claim.stripe_payment_intent_id: claim
-            for claim in (await session.exec(select(PaymentClaim))).all()
-        }
-        made = await session.exec(
-            select(
-                PaymentRefund.stripe_payment_intent_id, func.sum(PaymentRefund.amount)
-            )
-            .where(PaymentRefund.status == RefundStatus.MADE)
-            .group_by(PaymentRefund.stripe_payment_intent_id)
-        )
-        refunds: dict[str, Cents] = {row[0]: int(row[1]) for row in made.all()}
-        listed = await session.exec(
-            select(UnclaimedPayment.stripe_payment_intent_id).where(
-                UnclaimedPayment.status == UnclaimedStatus.LISTED
-            )
-        )
-        unclaimed = set(listed.all())
     sums = Books()
-    for payment in payments:
-        if payment.status == "succeeded":
-            _enter(sums, payment, claims, refunds, unclaimed, young)
-    known = {payment.id for payment in payments}
-    for claim in claims.values():
+    succeeded = [one for one in payments if one.status == "succeeded"]
+    async with db.platform() as session:
+        for start in range(0, len(succeeded), _AT_ONCE):
+            part = succeeded[start : start + _AT_ONCE]
+            ours = await _ours(session, [payment.id for payment in part])
+            for payment in part:
+                _enter(sums, payment, ours, young)
         # A payment may be a day older than the order that claims it.
-        recent = claim.created_at > since + WINDOW
-        if recent and claim.stripe_payment_intent_id not in known:
-            paid = claim.stripe_payment_intent_id
-            sums.faults.append(f"{paid} is claimed, and Stripe does not know it")
+        claimed = await session.exec(
+            select(PaymentClaim.stripe_payment_intent_id).where(
+                PaymentClaim.created_at > since + WINDOW
+            )
+        )
+        for unknown in sorted({*claimed.all()} - {one.id for one in payments}):
+            sums.faults.append(f"{unknown} is claimed, and Stripe does not know it")
     return sums
 
 
-def _enter(
-    sums: Books,
-    payment: Payment,
-    claims: dict[str, PaymentClaim],
-    refunds: dict[str, Cents],
-    unclaimed: set[str],
-    young: datetime | None,
-) -> None:
-    left = payment.amount_received - payment.amount_refunded
+@dataclass(frozen=True)
+class _Ours:
+    """What we know of some payments, by their ids. `settled`: given back by hand."""
+
+    claims: Mapping[str, PaymentClaim]
+    made: Mapping[str, Cents]
+    settled: Mapping[str, Cents]
+    listed: Collection[str]
+
+
+async def _ours(session: Session, payment_ids: Sequence[str]) -> _Ours:
+    claims = await session.exec(
+        select(PaymentClaim).where(
+            col(PaymentClaim.stripe_payment_intent_id).in_(payment_ids)
+        )
+    )
+    refunds = await session.exec(
+        select(
+            PaymentRefund.stripe_payment_intent_id,
+            PaymentRefund.status,
+            func.sum(PaymentRefund.amount),
+        )
+        .where(
+            col(PaymentRefund.stripe_payment_intent_id).in_(payment_ids),
+            col(PaymentRefund.status).in_(GIVEN_BACK),
+        )
+        .group_by(
+            col(PaymentRefund.stripe_payment_intent_id), col(PaymentRefund.status)
+        )
+    )
+    back: dict[str, dict[str, Cents]] = {status: {} for status in GIVEN_BACK}
+    for payment_id, status, amount in refunds.all():
+        back[status][payment_id] = int(amount)
+    listed = await session.exec(
+        select(UnclaimedPayment.stripe_payment_intent_id).where(
+            col(UnclaimedPayment.stripe_payment_intent_id).in_(payment_ids),
+            UnclaimedPayment.status == UnclaimedStatus.LISTED,
+        )
+    )
+    return _Ours(
+        claims={one.stripe_payment_intent_id: one for one in claims.all()},
+        made=back[RefundStatus.MADE],
+        settled=back[RefundStatus.SETTLED],
+        listed=set(listed.all()),
+    )
+
+
+def _enter(sums: Books, payment: Payment, ours: _Ours, young: datetime | None) -> None:
     sums.succeeded += payment.amount_received
     sums.refunded += payment.amount_refunded
-    if payment.id in claims:
-        sums.claimed += left
-        claim = claims[payment.id]
+    claim = ours.claims.get(payment.id)
+    if claim is not None:
+        sums.claimed += payment.left
         if claim.amount != payment.amount_received:
             sums.faults.append(f"{payment.id} is claimed with another amount")
         if payment.invoice_id is not None:
             sums.faults.append(f"{payment.id} is claimed twice: order and invoice")
-        if payment.amount_refunded != refunds.get(payment.id, 0):
-            sums.faults.append(
-                f"{payment.id}: Stripe refunded {payment.amount_refunded},"
-                f" we wrote {refunds.get(payment.id, 0)}"
-            )
+        _compare_refunds(sums, payment, ours)
     elif payment.invoice_id is not None:
-        sums.invoiced += left
-    elif payment.id in unclaimed:
-        sums.listed += left
+        sums.invoiced += payment.left
+    elif payment.id in ours.listed:
+        sums.listed += payment.left
     elif young is not None and payment.created_at > young:
-        sums.waiting += left
-    elif left:
-        sums.faults.append(f"{payment.id}: {left} belong to nobody")
+        sums.waiting += payment.left
+    elif payment.left:
+        sums.faults.append(f"{payment.id}: {payment.left} belong to nobody")
+
+
+def _compare_refunds(sums: Books, payment: Payment, ours: _Ours) -> None:
+    """What an operator settled by hand, Stripe may show or not: that is told."""
+    made, settled = ours.made.get(payment.id, 0), ours.settled.get(payment.id, 0)
+    if made <= payment.amount_refunded <= made + settled:
+        sums.by_hand += made + settled - payment.amount_refunded
+        return
+    by_hand = f", and {settled} by hand" if settled else ""
+    sums.faults.append(
+        f"{payment.id}: Stripe refunded {payment.amount_refunded},"
+        f" we wrote {made}{by_hand}"
+    )
 
 
 class Payments(Protocol):

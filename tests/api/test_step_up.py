@@ -9,7 +9,7 @@ from api.auth.demand import FRESH
 from models.base import utc_now
 from models.database import Database
 from models.payments import UnclaimedPayment
-from models.states import Act
+from models.states import Act, JobKind, JobStatus, Reason
 from models.users import Role
 from tests.api import rows
 from tests.api.conftest import LogIn
@@ -120,3 +120,38 @@ async def test_where_none_is_demanded_nobody_is_asked(log_in: LogIn, job: UUID) 
     answer = await operator.post(f"/api/jobs/{job}/abort", json=ABORT)
 
     assert answer.status_code == 200
+
+
+async def test_money_that_is_settled_by_hand_wants_a_fresh_code_by_whatever_door(
+    api: httpx.AsyncClient, db: Database, owner: App
+) -> None:
+    buyer = rows.customer()
+    order, _ = rows.order(buyer)
+    stuck = rows.job(
+        kind=JobKind.FULFIL_ORDER,
+        subject_id=order.id,
+        order_id=order.id,
+        status=JobStatus.NEEDS_ATTENTION,
+        step="refund_order",
+        reason=Reason.REJECTED,
+        started_generation=1,
+        undoing=True,
+    )
+    await rows.add(db, buyer, order, stuck)
+    await age_proof(db, FRESH)
+    skip = {"act": "skip", "reason": "the dispute was lost"}
+
+    for path, body in (
+        (f"/api/jobs/{stuck.id}/skip", {"reason": "the dispute was lost"}),
+        (f"/api/jobs/{stuck.id}/codes", {"act": "skip"}),
+        ("/api/operator/inbox/decide", skip | {"jobIds": [str(stuck.id)]}),
+    ):
+        assert error(await api.post(path, json=body)) == (403, "STEP_UP_REQUIRED")
+    decided = await api.get(f"/api/jobs/{stuck.id}/decisions")
+    assert decided.json()["total"] == 0
+
+    await step_up(api, owner)
+    made = await api.post(
+        "/api/operator/inbox/decide", json=skip | {"jobIds": [str(stuck.id)]}
+    )
+    assert made.json()["decided"] == 1, made.text

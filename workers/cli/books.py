@@ -120,6 +120,7 @@ def _show(sums: Books) -> None:
         ("refunded", sums.refunded),
         ("listed as unclaimed", sums.listed),
         ("too young to tell", sums.waiting),
+        ("of claimed: given back by hand", sums.by_hand),
     ):
         table.add_row(label, f"{to_decimal(cents):>12}")
     console.print(table)
