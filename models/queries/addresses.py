@@ -2,9 +2,11 @@
 
 import ipaddress
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, insert
+from sqlalchemy import ColumnElement, insert, text
 from sqlmodel import SQLModel, and_, col, or_, select
 from sqlmodel.sql.expression import Select
 
@@ -13,6 +15,19 @@ from models.base import utc_now
 from models.database import Session
 from models.errors import Invalid, NoCapacity, NotFound
 from models.states import AddressStatus
+
+_COUNTED: Final = (
+    "count(*) filter (where status = 'free' or rests_until <= now()),"
+    " count(*) filter (where status = 'leased'),"
+    " count(*) filter (where rests_until > now())"
+)
+_STOCK: Final = text(
+    "select * from (select p.name, p.network, p.gateway, "  # noqa: S608 - ours alone
+    f"{_COUNTED} from address_pools p join addresses a on a.pool_id = p.id"
+    " group by p.id order by p.family, p.name) as pools"
+    " union all select 'VMIDs', min(vmid) || ' to ' || max(vmid), '', "
+    f"{_COUNTED} from vmids having count(*) > 0"
+)
 
 
 async def lease_address(
@@ -133,6 +148,24 @@ async def add_pool(
         ],
     )
     return pool
+
+
+@dataclass(frozen=True)
+class Stock:
+    """How many of a pool may be given now, are somebody's, or rest yet."""
+
+    name: str
+    network: str
+    gateway: str
+    free: int
+    leased: int
+    resting: int
+
+
+async def stock(session: Session) -> list[Stock]:
+    """Of every pool, IPv4 first; then of the VMIDs, whose network is their range."""
+    found = await (await session.connection()).execute(_STOCK)
+    return [Stock(*row) for row in found]
 
 
 async def add_vmids(session: Session, first: int, last: int) -> None:

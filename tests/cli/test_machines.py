@@ -1,11 +1,14 @@
 """`mpanel setup`, `server` and `pool`: from empty tables to what can be placed."""
 
+from uuid import uuid4
+
 from sqlalchemy import text
 from sqlmodel import select
 
 from models.addresses import Address, Vmid
 from models.database import Database
 from models.products import Product
+from models.queries.addresses import give_back, lease_address, lease_vmid
 from models.servers import PROXMOX, Server
 from models.states import AddressStatus
 from tests.api.audited import told
@@ -73,6 +76,34 @@ async def test_cloudpods_get_addresses_and_vmids_once(
     wrong = mpanel(app_url, "pool", "add", "x", "10.0.0.0/24", "--gateway", "10.1.0.1")
     assert wrong.returncode == 1
     assert "does not lie in" in wrong.stderr
+
+
+async def test_pools_tell_what_is_left_of_them(db: Database, app_url: str) -> None:
+    four = ("pool", "add", "pods", "198.51.100.0/29", "--gateway", "198.51.100.1")
+    six = ("pool", "add", "six", "2001:db8::/64", "--gateway", "fe80::1", "--count=3")
+    for command in (six, four, ("pool", "vmids", "10000", "10004")):
+        assert mpanel(app_url, *command).returncode == 0
+    owners = [uuid4(), uuid4()]
+    async with db.platform() as session:
+        for owner in owners:
+            await lease_address(session, owner, family=4)
+            await lease_address(session, owner, family=6)
+            await lease_vmid(session, owner)
+        await give_back(session, owners[0])
+        await session.commit()
+
+    said = mpanel(app_url, "pool", "list")
+
+    assert [line.split() for line in said.stdout.splitlines()[1:]] == [
+        ["pods", "198.51.100.0/29", "198.51.100.1", "3", "1", "1"],
+        ["six", "2001:db8::/64", "fe80::1", "1", "1", "1"],
+        ["VMIDs", "10000", "to", "10004", "3", "1", "1"],
+    ]
+
+
+def test_a_gateway_of_the_other_family_is_refused(app_url: str, db: Database) -> None:
+    wrong = mpanel(app_url, "pool", "add", "x", "10.0.0.0/24", "--gateway", "fe80::1")
+    assert (wrong.returncode, "does not lie in" in wrong.stderr) == (1, True)
 
 
 def test_a_queue_that_nobody_fills_is_refused(app_url: str) -> None:

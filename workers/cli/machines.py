@@ -132,6 +132,32 @@ def add_vmids(
     typer.echo(f"CloudPods may have the VMIDs {first} to {last}.")
 
 
+@pools.command("list")
+def list_pools() -> None:
+    """Every pool, and the VMIDs: how many are free, leased, or rest before reuse.
+
+    When none is free, what is built next waits for a person: add some, then retry.
+
+    **Example**
+
+        mpanel pool list
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from models.queries import addresses
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("POOL", "NETWORK", "GATEWAY"):
+        table.add_column(heading)
+    for heading in ("FREE", "LEASED", "RESTING"):
+        table.add_column(heading, justify="right")
+    for one in in_database(addresses.stock):
+        counted = map(str, (one.free, one.leased, one.resting))
+        table.add_row(one.name, one.network, one.gateway, *counted)
+    Console().print(table)
+
+
 def _add(server: "Server") -> None:
     from models.seed import add_server
 
