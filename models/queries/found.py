@@ -5,12 +5,14 @@ The session's scope holds: another tenant's rows are not found.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from ipaddress import ip_address
 from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Select, union
 from sqlmodel import col, select
 
+from models.cloudpods import CloudPod
 from models.customers import Customer
 from models.database import Session
 from models.effects import Effect
@@ -31,7 +33,8 @@ async def jobs_by(session: Session, word: str) -> Sequence[UUID]:
     """The ids of the jobs that the word leads to, the newest first, at most `MOST`.
 
     A word is an id of ours, a run's id, an e-mail address, a domain, an id of Stripe's
-    (pi_, cs_, cus_, re_, evt_) or whatever another provider calls what we made there.
+    (pi_, cs_, cus_, re_, evt_), an IP address, or whatever another provider calls what
+    we made there.
     """
     word = word.strip()
     if word.startswith("evt_"):
@@ -50,6 +53,11 @@ def _asked(word: str) -> Any:
             return _newest(*(_of_orders(one) for one in orders(word)))
     if "@" in word:
         return _by_email(word.lower())
+    if (ip := _ip(word)) is not None:
+        return _newest(
+            _about(select(CloudPod.id).where(CloudPod.ipv4 == ip)),
+            _about(select(CloudPod.id).where(CloudPod.ipv6 == ip)),
+        )
     if "." in word:
         return _by_domain(word.lower().rstrip("."))
     return _by_remote(word) if word else None
@@ -68,6 +76,7 @@ def _by_our_id(our_id: UUID) -> Any:
         _of_orders(customers),
         _of_orders(bought),
         _about(owned),
+        _about(select(CloudPod.id).where(CloudPod.customer_id == our_id)),
     )
 
 
@@ -76,6 +85,7 @@ def _by_email(email: str) -> Any:
     return _newest(
         _of_orders(select(Order.id).where(col(Order.customer_id).in_(known))),
         _about(select(Website.id).where(col(Website.customer_id).in_(known))),
+        _about(select(CloudPod.id).where(col(CloudPod.customer_id).in_(known))),
     )
 
 
@@ -83,6 +93,7 @@ def _by_domain(domain: str) -> Any:
     sites = select(Website.subscription_id).where(Website.domain == domain)
     return _newest(
         _about(select(Website.id).where(Website.domain == domain)),
+        _about(select(CloudPod.id).where(CloudPod.hostname == domain)),
         _of_orders(
             select(OrderItem.order_id).where(col(OrderItem.subscription_id).in_(sites))
         ),
@@ -147,6 +158,13 @@ async def _object_of(session: Session, event_id: str) -> str | None:
     )
     about = (await session.exec(asked)).one_or_none()
     return None if not about or about.startswith("evt_") else about
+
+
+def _ip(word: str) -> str | None:
+    try:
+        return str(ip_address(word))
+    except ValueError:
+        return None
 
 
 def _uuid(word: str) -> UUID | None:

@@ -16,6 +16,7 @@ from sqlmodel.sql.expression import SelectOfScalar
 
 from models.backups import BackupPlan
 from models.causes import CAUSES, Cause, Signs
+from models.cloudpods import CloudPod
 from models.customers import Customer
 from models.database import Session
 from models.effects import Effect
@@ -250,8 +251,11 @@ def _entries(ids: SelectOfScalar[UUID]) -> Any:
                 col(Order.customer_id),
                 col(Website.customer_id),
                 col(BackupPlan.customer_id),
+                col(CloudPod.customer_id),
             ).label("customer_id"),
-            func.coalesce(col(Website.domain), col(backed_up.domain)).label("domain"),
+            func.coalesce(
+                col(Website.domain), col(backed_up.domain), col(CloudPod.hostname)
+            ).label("domain"),
             (func.coalesce(col(PaymentClaim.amount), 0) - returned).label("taken"),
             col(PaymentClaim.currency),
         )  # type: ignore[call-overload]
@@ -259,6 +263,7 @@ def _entries(ids: SelectOfScalar[UUID]) -> Any:
         .join(Job, col(Job.id) == shown.c.id)
         .outerjoin(Order, col(Order.id) == col(Job.order_id))
         .outerjoin(Website, col(Website.id) == col(Job.subject_id))
+        .outerjoin(CloudPod, col(CloudPod.id) == col(Job.subject_id))
         .outerjoin(BackupPlan, col(BackupPlan.id) == col(Job.subject_id))
         .outerjoin(backed_up, col(backed_up.id) == col(BackupPlan.website_id))
         .outerjoin(PaymentClaim, col(PaymentClaim.order_id) == col(Job.order_id))

@@ -21,6 +21,7 @@ from models.payments import PaymentClaim, PaymentRefund, UnclaimedPayment
 from models.states import (
     Act,
     EffectState,
+    JobKind,
     JobStatus,
     OrderStatus,
     Reason,
@@ -239,6 +240,27 @@ async def test_a_row_names_the_customer_and_the_money_that_was_taken(
     assert entry["domain"] == "ada.example"
     assert entry["job"]["message"] == "hosting: the server refuses our client key"
     assert entry["cause"]["title"] == "The hosting server refuses our SSH key"
+
+
+async def test_a_cloudpods_row_names_its_customer_and_host_and_is_found_by_them(
+    db: Database, operator: httpx.AsyncClient
+) -> None:
+    buyer, plan = rows.customer(email="ada@example.com"), rows.cloudpod_product()
+    owned = rows.subscription(buyer, plan)
+    pod = rows.cloudpod(owned, plan, ipv4="192.0.2.7")
+    job = rows.job(kind=JobKind.CLOUDPOD_RESIZE, subject_id=pod.id)
+    await rows.add(db, buyer, plan, owned, pod, job)
+    signs = {"provider": "proxmox", "error_class": "down", "error_code": "quorum"}
+    await park(db, job.id, reason=Reason.OUT_OF_PATIENCE, **signs)
+
+    (entry,) = (await get(operator, INBOX))["items"]
+
+    assert entry["customer"]["email"] == "ada@example.com"
+    assert entry["domain"] == pod.hostname
+    assert entry["cause"]["id"] == "proxmox.down.quorum"
+    for word in (pod.hostname, "192.0.2.7", "ada@example.com", str(buyer.id)):
+        found = (await get(operator, "/api/operator/find", q=word))["items"]
+        assert [one["job"]["id"] for one in found] == [str(job.id)], word
 
 
 async def test_a_detail_tells_what_exists_and_what_each_act_would_do(

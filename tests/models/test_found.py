@@ -35,6 +35,7 @@ WORDS = (
     f"website_provision:{uuid4()}:r2",
     "ada@example.com",
     "ada.example",
+    "192.0.2.7",
     "pi_ada",
     "cus_ada",
     "cs_ada",

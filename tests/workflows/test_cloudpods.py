@@ -314,7 +314,7 @@ async def test_an_empty_pool_parks_and_an_address_makes_it_go_on(pods: World) ->
     order = await buy(pods, NANO, price=499)
     line = (await pods.jobs(order))[JobKind.CLOUDPOD_PROVISION]
     line = await pods.parked(line)
-    assert line.reason == Reason.NO_CAPACITY
+    assert (line.reason, line.error_code) == (Reason.NO_CAPACITY, "addresses")
     assert await guests(pods) == {}
 
     async with pods.db.platform() as session:
