@@ -42,6 +42,7 @@ from simulators.control import control_routes
 from simulators.faults import (
     KILLS,
     Garbled,
+    Killed,
     Refused,
     Script,
     Withheld,
@@ -50,7 +51,7 @@ from simulators.faults import (
 from simulators.http import HttpServer, refusal_as_json
 from simulators.store import Store
 
-__all__ = ["Call", "Garbled", "Refused", "Simulator", "Withheld"]
+__all__ = ["Call", "Garbled", "Killed", "Refused", "Simulator", "Withheld"]
 
 _SLOW_SECONDS, _SILENT_SECONDS = 5.0, 30.0
 
@@ -195,4 +196,4 @@ class Simulator:
 
     def _kill_and_withhold(self, script: Script) -> None:
         kill(script.victim, self.data_dir)
-        raise Withheld(script.seconds or 0.0)
+        raise Killed(script.seconds or 0.0)

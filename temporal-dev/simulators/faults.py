@@ -50,6 +50,10 @@ class Withheld(Exception):
         self.seconds = seconds
 
 
+class Killed(Withheld):
+    """Nobody is left to be answered."""
+
+
 class Garbled(Exception):
     """What was asked for is done, and the answer makes no sense."""
 

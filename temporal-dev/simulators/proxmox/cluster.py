@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
+from fakepve.firewall import empty_conf
 from fakepve.model import TaskError
-from fakepve.server import API, FakePve, error
+from fakepve.server import API, FakePve, error, ok
 
-from simulators.faults import Garbled, Refused, Withheld
+from simulators.faults import Garbled, Killed, Refused, Withheld
 from simulators.proxmox.guests import CORES, MEMORY, GiB, GuestRoutes
 from simulators.proxmox.memory import UNFINISHED
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 NODES: Final = ("pve1", "pve2", "pve3")
 VM_TEMPLATE, CT_TEMPLATE = 9000, "local:vztmpl/debian-13-standard_13.1-1_amd64.tar.zst"
 BACKUPS: Final = "backups"
+_BACKUP_WAITS: Final = 3 * 3600
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Body = Callable[[], Awaitable[str | None]]
@@ -42,6 +44,7 @@ class Cluster(GuestRoutes, FakePve):  # type: ignore[misc] # fakepve has no type
         self.deaf: set[str] = set()
         # Not 0, which would end each task before its request is answered.
         self.time_scale = 0.001
+        self._fw().update(cluster=empty_conf(), nodes={}, guests={})
         self.vms: list[Any] = []
         self.cts: list[Any] = []
         self.pools: dict[str, set[int]] = {}
@@ -163,28 +166,52 @@ class Cluster(GuestRoutes, FakePve):  # type: ignore[misc] # fakepve has no type
         body: Body,
         **given: Any,
     ) -> str:
-        """See base class; what it runs is the operation `task <type>`."""
+        """See base class; what it runs is the operation `task <type>`.
 
-        begun = False
+        Whoever asked for it may be killed meanwhile: it goes on, for the `seconds` of
+        that script.
+        """
+
+        begun, note = False, None
 
         async def scripted() -> str | None:
-            nonlocal begun
+            nonlocal begun, note
             try:
                 async with self.sim.call(f"task {ttype}", str(tid)) as call:
                     begun = True
                     try:
-                        return await body()
+                        note = await body()
                     finally:
                         self.settle(call)
+            except Killed as killed:
+                if not begun:
+                    await asyncio.sleep(killed.seconds)
+                    note = await body()
+                    self.settle()
             except Refused as refused:
                 if not begun:
                     self._clean_up_behind(given.get("vm"))
                 raise TaskError(refused.message) from None
             except (Withheld, Garbled):
                 raise TaskError("interrupted by signal") from None
+            return note
 
         upid: str = await super().task(node, ttype, tid, user, scripted, **given)
         return upid
+
+    async def _config_get(self, request: web.Request) -> web.Response:
+        """See base class; until a clone is whole its configuration is only a lock."""
+        whole: web.Response = await super()._config_get(request)
+        vm = self.vm(int(request.match_info["vmid"]))
+        return whole if vm.lock != "clone" else ok({"lock": vm.lock, "digest": ""})
+
+    async def acquire(self, vm: Any, holder: str, wait: float | None = None) -> None:
+        """See base class; here a lock is waited for as long as Proxmox does, and a
+        backup waits until another one has ended."""
+        seconds = self.lock_wait if wait is None else wait
+        if ":vzdump:" in holder:
+            seconds = _BACKUP_WAITS
+        await super().acquire(vm, holder, seconds / self.time_scale)
 
     def _clean_up_behind(self, guest: Any) -> None:
         """Its task failed before it did anything: what was being made is no more."""

@@ -5,6 +5,7 @@ making that is interrupted leaves nothing, as Proxmox cleans up behind a dead ta
 """
 
 import copy
+import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,13 +25,14 @@ _UNCOUNTED: Final = ("lock", "parent", "digest")
 
 
 class Memory:
-    """Keeps guests, backups, tasks and nodes of a cluster in the store."""
+    """Keeps guests, backups, tasks, firewalls and nodes of a cluster in the store."""
 
     def __init__(self, store: "Store", cluster: "Cluster") -> None:
         self._store, self._cluster = store, cluster
         self._guests: dict[str, dict[str, Any]] = {}
         self._backups: dict[str, dict[str, Any]] = {}
         self._tasks: dict[str, str] = {}
+        self._firewall = ""
 
     def note(self, call: "Call | None") -> None:
         """Writes down what has changed since the last look, with its effects."""
@@ -47,6 +49,7 @@ class Memory:
                 if self._tasks.get(upid) != task["status"]:
                     self._store.put("task", upid, task)
                     self._tasks[upid] = task["status"]
+            self._keep_firewall()
         self._guests, self._backups = guests, backups
 
     def note_nodes(self) -> None:
@@ -73,6 +76,9 @@ class Memory:
             cluster.tasks[task["upid"]] = task
             cluster.tasklog.append(task)
             self._tasks[task["upid"]] = ""
+        if walls := self._store.setting("firewall"):
+            guests = {int(vmid): wall for vmid, wall in walls["guests"].items()}
+            cluster._fw().update(walls | {"guests": guests})
         self._guests = {str(g["vmid"]): g for g in map(_seen, self._living())}
         self._backups = _backups_of(cluster)
         with self._store.change():
@@ -81,6 +87,12 @@ class Memory:
     def _living(self) -> list[Any]:
         both = (*self._cluster.vms, *self._cluster.cts)
         return [guest for guest in both if guest.lock not in UNFINISHED]
+
+    def _keep_firewall(self) -> None:
+        walls = self._cluster._fw()
+        if (told := json.dumps(walls)) != self._firewall:
+            self._store.set_setting("firewall", walls)
+            self._firewall = told
 
     def _keep(self, kind: str, before: dict[str, Any], now: dict[str, Any]) -> None:
         for key in before.keys() - now.keys():
