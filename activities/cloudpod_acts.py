@@ -1,13 +1,22 @@
 """What a CloudPod is asked for during its life; its job's input says with what."""
 
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
 from temporalio import activity
 
 from activities.calls import StepCall
-from activities.cloudpods import PROVIDER, Cluster, OnCluster, ended
+from activities.cloudpods import (
+    PROVIDER,
+    Cluster,
+    OnCluster,
+    become,
+    ended,
+    ended_or,
+    let_end,
+)
 from activities.effects import EffectLedger
 from activities.errors import GiveUp, NotYet, ProviderRejected
 from activities.store import Store, finish
@@ -32,6 +41,8 @@ from models.states import (
 # Seconds that a guest has to end by itself before its power is cut.
 GRACE: Final = 60
 _LOOK: Final = 60.0
+_SNAPSHOT: Final = ("qmsnapshot", "vzsnapshot")
+_BACKUP: Final = ("vzdump",)
 
 
 class CloudPodActs(OnCluster):
@@ -148,11 +159,15 @@ class CloudPodActs(OnCluster):
 
     @activity.defn
     async def apply_size(self, call: StepCall) -> None:
-        """A running VM takes new CPU and memory with a restart; a container at once."""
+        """A VM takes new CPU and memory with a restart; a container at once. Repeated,
+        one that has taken them is not restarted again, and one that was left standing
+        is started."""
         pod, place = await self._sure(call)
-        running = await self._cluster.status(place) == "running"
-        if pod.kind == GuestKind.QEMU and running:
-            await self._restart(place)
+        if pod.kind != GuestKind.QEMU:
+            return
+        if await self._cluster.pending(place):
+            await self._end(place)
+        await self._start(place)
 
     @activity.defn
     async def rename_guest(self, call: StepCall) -> None:
@@ -178,12 +193,17 @@ class CloudPodActs(OnCluster):
         await self._turn(call)
         _pod, place = await self._sure(call)
         save = await self._save(call)
-        if save.name not in await self._cluster.snapshots(place):
-            await ended(
+        await let_end(self._cluster, place, _SNAPSHOT)
+
+        async def kept() -> bool:
+            return save.name in await self._cluster.snapshots(place)
+
+        if not await kept():
+            words = f"mpanel {save.id}"
+            await ended_or(
                 self._cluster,
-                await self._cluster.snapshot(
-                    place, save.name, description=f"mpanel {save.id}"
-                ),
+                self._cluster.snapshot(place, save.name, description=words),
+                kept,
             )
         await self._store_save(call, save.id)
 
@@ -192,6 +212,7 @@ class CloudPodActs(OnCluster):
         """The undo; absent is success."""
         _pod, place = await self._sure(call)
         save = await self._save(call)
+        await let_end(self._cluster, place, _SNAPSHOT)
         if save.name in await self._cluster.snapshots(place):
             await ended(
                 self._cluster, await self._cluster.delete_snapshot(place, save.name)
@@ -221,6 +242,7 @@ class CloudPodActs(OnCluster):
         await self._turn(call)
         _pod, place = await self._sure(call)
         save = await self._save(call)
+        await let_end(self._cluster, place, _BACKUP)
         found = await self._volume(place, save.id)
         if found is None:
             await ended(
@@ -296,11 +318,13 @@ class CloudPodActs(OnCluster):
     # --- together -----------------------------------------------------------------
 
     async def _restart(self, place: Any) -> None:
-        if await self._cluster.status(place) == "running":
-            await ended(
-                self._cluster, await self._cluster.shut_down(place, within=GRACE)
-            )
+        await self._end(place)
         await self._start(place)
+
+    async def _end(self, place: Any) -> None:
+        """In good order, if it can."""
+        shut_down = partial(self._cluster.shut_down, within=GRACE)
+        await become(self._cluster, place, "stopped", shut_down)
 
     async def _volume(self, place: Any, save_id: UUID) -> Any | None:
         kept = await self._cluster.backups(place.node, self._backups, place.vmid)

@@ -12,7 +12,14 @@ from temporalio import activity
 
 from activities.calls import StepCall
 from activities.cloudpod_placing import MOVING, RESTORING, Placing
-from activities.cloudpods import PROVIDER, ended, find_ours
+from activities.cloudpods import (
+    PROVIDER,
+    UNMAKING,
+    ended,
+    find_ours,
+    let_end,
+    remove,
+)
 from activities.effects import EffectLedger
 from activities.errors import GiveUp, ProviderDown, ProviderRejected
 from activities.store import Store, finish
@@ -191,11 +198,12 @@ class CloudPodMoves(Placing):
 
     async def _clear(self, pod: CloudPod, here: Server) -> None:
         """Its VMID is one in the whole cluster: here it goes before it comes there."""
+        place = self._place(pod, here)
+        await let_end(self._cluster, place, UNMAKING)
         if not await self._is_on(pod, here):
             return
-        place = self._place(pod, here)
         await self._stop(place)
-        await ended(self._cluster, await self._cluster.destroy(place))
+        await remove(self._cluster, place)
         if await self._cluster.config(place) is not None:
             raise ProviderDown(PROVIDER, f"{place.vmid} is still there", code="lag")
 

@@ -3,8 +3,8 @@
 from typing import Any
 
 from activities.calls import StepCall
-from activities.cloudpods import PROVIDER, OnCluster, ended, mark_of
-from activities.errors import GiveUp, ProviderConflict, ProviderDown, ProviderRejected
+from activities.cloudpods import PROVIDER, OnCluster, let_end, mark_of
+from activities.errors import GiveUp, ProviderConflict, ProviderDown
 from models.cloudpods import CloudPod
 from models.effects import Effect
 from models.servers import Server
@@ -28,22 +28,8 @@ class Placing(OnCluster):
     async def _wait_for(
         self, effect: Effect, fact: str, place: Any, kinds: tuple[str, ...]
     ) -> bool:
-        """The task that an earlier try has begun: the one that was noted, or one whose
-        answer was lost. Whether there was any."""
-        noted = effect.facts.get(fact)
-        under_way = [
-            task.upid
-            for task in await self._cluster.tasks(place)
-            if task.kind in kinds and not task.ended
-        ]
-        waited = [*under_way, *([noted] if noted else [])]
-        for upid in dict.fromkeys(waited):
-            try:
-                await ended(self._cluster, str(upid))
-            except ProviderRejected as refused:
-                if refused.code not in ("absent", "task_failed"):
-                    raise
-        return bool(waited)
+        """As `let_end`, with the task that is noted in this fact."""
+        return await let_end(self._cluster, place, kinds, effect.facts.get(fact))
 
     async def _is_on(self, pod: CloudPod, node: Server) -> bool:
         """Whether its guest, whole, is on this node."""
@@ -51,15 +37,15 @@ class Placing(OnCluster):
         config = await self._cluster.config(place)
         if config is None:
             return False
+        if config.get("lock"):
+            raise ProviderDown(
+                PROVIDER, f"{place.vmid} is locked: {config['lock']}", code="lock"
+            )
         if mark_of(config) != pod.reference:
             raise ProviderConflict(
                 PROVIDER,
                 f"VMID {place.vmid} on {node.name} is a guest that is not ours",
                 code="vmid_taken",
-            )
-        if config.get("lock"):
-            raise ProviderDown(
-                PROVIDER, f"{place.vmid} is locked: {config['lock']}", code="lock"
             )
         return True
 

@@ -1,13 +1,13 @@
 """CloudPods on Proxmox: each step touches the cluster once, and may run twice.
 
-The guest carries our mark in its description from its first moment, and its VMID and
-node are rows before it exists. So whoever comes second looks at the VMID's
-configuration, then at the task it once started, and only then clones.
+The guest is made with our mark in its description, and its VMID and node are rows
+before it exists. So whoever comes second looks at the VMID's configuration, then at the
+task it once started, and only then clones.
 """
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Final, Protocol
 from urllib.parse import quote
 
@@ -48,6 +48,9 @@ _IN_GIB: Final = {"": 2**-30, "K": 2**-20, "M": 2**-10, "G": 1, "T": 2**10}
 _MAKING: Final = ("clone", "create")
 _ALWAYS: Final = (JobKind.CLOUDPOD_DELETE, JobKind.CLOUDPOD_MOVE)
 _UNBEGUN: Final = (ServiceStatus.PENDING, ServiceStatus.FAILED)
+UNMAKING: Final = ("qmdestroy", "vzdestroy")
+# A task that failed, or that its node has forgotten.
+_NO_OBSTACLE: Final = ("absent", "task_failed")
 _POLLS: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 
 
@@ -59,6 +62,7 @@ class Cluster(Protocol):
     async def find(self, vmid: int) -> Any | None: ...
     async def config(self, place: Any) -> dict[str, Any] | None: ...
     async def status(self, place: Any) -> str: ...
+    async def pending(self, place: Any) -> bool: ...
     async def task(self, upid: str) -> Any: ...
     async def clone(
         self, template: Any, vmid: int, *, name: str, description: str, node: str
@@ -150,12 +154,10 @@ class OnCluster:
             )
 
     async def _stop(self, place: Any) -> None:
-        if await self._cluster.status(place) == "running":
-            await ended(self._cluster, await self._cluster.stop(place))
+        await become(self._cluster, place, "stopped", self._cluster.stop)
 
     async def _start(self, place: Any) -> None:
-        if await self._cluster.status(place) != "running":
-            await ended(self._cluster, await self._cluster.start(place))
+        await become(self._cluster, place, "running", self._cluster.start)
 
 
 class CloudPodActivities(OnCluster):
@@ -221,8 +223,6 @@ class CloudPodActivities(OnCluster):
             await self._effects.note(effect, upid=upid)
             await ended(self._cluster, upid)
             config = await self._ours(place)
-        elif config.get("lock") in _MAKING:
-            raise ProviderDown(PROVIDER, f"{place.vmid} is being made", code="lock")
         if config is None:
             raise ProviderDown(PROVIDER, f"{place.vmid} is not there yet", code="lag")
         await self._effects.present(effect, remote_id=str(pod.vmid))
@@ -387,6 +387,7 @@ class CloudPodActivities(OnCluster):
             config = await self._cluster.config(found.place) if found else None
         if config is None:
             return None
+        _see_whole(config, place)
         mark = mark_of(config)
         if mark is None or not await self._leased_to(mark, place.vmid):
             raise ProviderConflict(
@@ -412,7 +413,7 @@ class CloudPodActivities(OnCluster):
         try:
             await ended(self._cluster, str(upid))
         except ProviderRejected as refused:
-            if well and refused.code not in ("absent", "task_failed"):
+            if well and refused.code not in _NO_OBSTACLE:
                 raise
 
 
@@ -429,6 +430,8 @@ async def find_ours(cluster: Cluster, effect: Effect) -> Any | None:
         else cluster.place(effect.facts["node"], str(effect.facts["guest"]), vmid)
     )
     config = await cluster.config(place)
+    if config is not None:
+        _see_whole(config, place)
     ours = config is not None and mark_of(config) == reference(effect.owner_id)
     if config is None and found is not None:
         raise ProviderDown(PROVIDER, f"{vmid} is still listed", code="lag")
@@ -441,11 +444,69 @@ async def destroy(cluster: Cluster, effect: Effect) -> None:
     place = await find_ours(cluster, effect)
     if place is None:
         return
-    if await cluster.status(place) == "running":
-        await ended(cluster, await cluster.stop(place))
-    await ended(cluster, await cluster.destroy(place))
+    if await let_end(cluster, place, UNMAKING):
+        place = await find_ours(cluster, effect)
+    if place is None:
+        return
+    await become(cluster, place, "stopped", cluster.stop)
+    await remove(cluster, place)
     if await find_ours(cluster, effect) is not None:
         raise ProviderDown(PROVIDER, f"{place.vmid} is still there", code="lag")
+
+
+async def become(
+    cluster: Cluster, place: Any, state: str, ask: Callable[[Any], Awaitable[str]]
+) -> None:
+    """`running` or `stopped`; asks only for what is not so."""
+
+    async def so() -> bool:
+        return await cluster.status(place) == state
+
+    if not await so():
+        await ended_or(cluster, ask(place), so)
+
+
+async def remove(cluster: Cluster, place: Any) -> None:
+    """Destroys what stands still there."""
+
+    async def gone() -> bool:
+        return await cluster.config(place) is None
+
+    await ended_or(cluster, cluster.destroy(place), gone)
+
+
+async def ended_or(
+    cluster: Cluster, asked: Awaitable[str], so: Callable[[], Awaitable[bool]]
+) -> None:
+    """As `ended`; but a refusal is no failure if what was asked for is so: the task of
+    an earlier try, whose answer was lost, came before."""
+    try:
+        await ended(cluster, await asked)
+    except ProviderRejected as refused:
+        if refused.code not in _NO_OBSTACLE or not await so():
+            raise
+
+
+async def let_end(
+    cluster: Cluster, place: Any, kinds: Collection[str], noted: str | None = None
+) -> bool:
+    """Waits for what an earlier try has begun: the task that was noted, and those of
+    these kinds about the guest that are under way, since an answer may be lost. Whether
+    there was any; one that failed is no obstacle to another."""
+    waited = [
+        task.upid
+        for task in await cluster.tasks(place)
+        if task.kind in kinds and not task.ended
+    ]
+    if noted:
+        waited.append(noted)
+    for upid in dict.fromkeys(waited):
+        try:
+            await ended(cluster, upid)
+        except ProviderRejected as refused:
+            if refused.code not in _NO_OBSTACLE:
+                raise
+    return bool(waited)
 
 
 async def ended(cluster: Cluster, upid: str | None) -> None:
@@ -475,6 +536,12 @@ def _refusal(pod: CloudPod, job: Job) -> str | None:
     if why is not None and why not in job.input.get("lifts", (why,)):
         return f"the CloudPod was suspended for {why}, which others have to lift"
     return None
+
+
+def _see_whole(config: Mapping[str, Any], place: Any) -> None:
+    """While a guest is made, its configuration is a lock and may bear no mark yet."""
+    if config.get("lock") in _MAKING:
+        raise ProviderDown(PROVIDER, f"{place.vmid} is being made", code="lock")
 
 
 def mark_of(config: Mapping[str, Any]) -> str | None:

@@ -80,7 +80,7 @@ class CloudPod(TenantRow, table=True):
 
     @property
     def reference(self) -> str:
-        """The mark that the guest carries in its description from its first moment."""
+        """The mark that the guest is made with, in its description."""
         return reference(self.id)
 
     def _move(self, to: ServiceStatus) -> None:

@@ -39,6 +39,8 @@ __all__ = [
 ]
 
 _LATEST: Final = 50
+_OPEN: Final = ("Ping", "SSH", "HTTP", "HTTPS")
+_BEING_MADE: Final = "mPanel, being made"
 
 
 class Proxmox:
@@ -89,6 +91,15 @@ class Proxmox:
         """running or stopped, as the node itself says."""
         return str((await self._api.get(f"{place.path}/status/current"))["status"])
 
+    async def pending(self, place: Place) -> bool:
+        """Whether it was told something that it takes with its next start."""
+        rows = await self._api.get(f"{place.path}/pending")
+        return any(
+            row.get("delete")
+            or str(row.get("pending", row.get("value"))) != str(row.get("value"))
+            for row in rows
+        )
+
     async def nodes(self) -> list[Node]:
         """Every node, by name."""
         rows = await self._api.get("nodes")
@@ -121,7 +132,7 @@ class Proxmox:
     async def clone(
         self, template: Place, vmid: int, *, name: str, description: str, node: str
     ) -> str:
-        """A full clone of a VM template, carrying our words from its first moment."""
+        """A full clone of a VM template, made with our words in it."""
         return await self._api.task(
             "post",
             f"{template.path}/clone",
@@ -301,25 +312,24 @@ class Proxmox:
             )
 
     async def _make_group(self, group: str) -> None:
-        groups = await self._api.get("cluster/firewall/groups")
-        if any(one["group"] == group for one in groups):
+        """Its comment tells whether all of its rules are there: who makes it may die
+        amid them, and a group of half the rules locks guests away."""
+        path = "cluster/firewall/groups"
+        told = {one["group"]: one.get("comment") for one in await self._api.get(path)}
+        if told.get(group, _BEING_MADE) != _BEING_MADE:
             return
-        try:
-            await self._api.call(
-                "post", "cluster/firewall/groups", group=group, comment="mPanel"
-            )
-        except ProviderRejected as refused:
-            if refused.code != "exists":
-                raise
-        for macro in ("Ping", "SSH", "HTTP", "HTTPS"):
-            await self._api.call(
-                "post",
-                f"cluster/firewall/groups/{group}",
-                type="in",
-                action="ACCEPT",
-                macro=macro,
-                enable=1,
-            )
+        if group not in told:
+            try:
+                await self._api.call("post", path, group=group, comment=_BEING_MADE)
+            except ProviderRejected as refused:
+                if refused.code != "exists":
+                    raise
+        there = {rule.get("macro") for rule in await self._api.get(f"{path}/{group}")}
+        for macro in _OPEN:
+            if macro not in there:
+                rule = {"type": "in", "action": "ACCEPT", "macro": macro, "enable": 1}
+                await self._api.call("post", f"{path}/{group}", **rule)
+        await self._api.call("post", path, group=group, rename=group, comment="mPanel")
 
     async def series(self, place: Place) -> list[Mapping[str, Any]]:
         """The last hour, a row a minute: time, cpu (of maxcpu), mem, disk (bytes),

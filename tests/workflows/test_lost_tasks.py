@@ -1,0 +1,137 @@
+"""A task is under way, and nobody knows of it: the answer that named it was lost. Who
+asks again waits for it, or finds done what it did; nothing is done twice."""
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any
+
+import pytest
+from temporalio.testing import WorkflowEnvironment
+
+from api.services import cloudpods as service
+from models.cloudpods import CloudPod
+from models.database import Database
+from models.jobs import Job
+from models.states import JobStatus, SaveKind, SuspensionReason
+from tests.workflows.operator import OPERATOR
+from tests.workflows.pods import MINI, NANO, a_pod, pod_world
+from tests.world import Providers, World
+
+ONE = "/nodes/{node}/qemu/{vmid}"
+BOX = "/nodes/{node}/lxc/{vmid}"
+SNAPSHOT = partial(service.save, kind=SaveKind.SNAPSHOT)
+BACKUP = partial(service.save, kind=SaveKind.BACKUP)
+SUSPEND = partial(service.suspend, reason=SuspensionReason.TENANT_REQUEST)
+BIGGER = partial(service.resize, memory=4096)
+DELETE = service.delete
+
+
+@pytest.fixture
+async def pods(
+    simulators: Providers, db: Database, temporal: WorkflowEnvironment
+) -> AsyncIterator[World]:
+    async with pod_world(simulators, db, temporal, patience_seconds=20.0) as made:
+        yield made
+
+
+async def done(world: World, what: Any, pod: CloudPod) -> Counter[str]:
+    """What it changed at the cluster."""
+    before = len(await world.effects("proxmox"))
+    async with world.db.platform() as session:
+        asked = await what(session, world.client, OPERATOR, pod.id)
+    job: Job = asked[1]
+    job = await world.ended(job, within=60)
+    assert job.status == JobStatus.SUCCEEDED, job
+    return Counter(one for one, _ in (await world.effects("proxmox"))[before:])
+
+
+@pytest.mark.parametrize(
+    ("item", "what", "call", "task", "once"),
+    [
+        (MINI, SNAPSHOT, f"POST {ONE}/snapshot", "qmsnapshot", "snapshot.made"),
+        (NANO, SNAPSHOT, f"POST {BOX}/snapshot", "vzsnapshot", "snapshot.made"),
+        (MINI, BACKUP, "POST /nodes/{node}/vzdump", "vzdump", "backup.made"),
+        (NANO, BACKUP, "POST /nodes/{node}/vzdump", "vzdump", "backup.made"),
+        (MINI, SUSPEND, f"POST {ONE}/status/stop", "qmstop", "guest.stopped"),
+        (NANO, SUSPEND, f"POST {BOX}/status/stop", "vzstop", "guest.stopped"),
+        (MINI, BIGGER, f"POST {ONE}/status/shutdown", "qmshutdown", "guest.stopped"),
+        (MINI, BIGGER, f"POST {ONE}/status/start", "qmstart", "guest.started"),
+        (MINI, DELETE, "POST /nodes/{node}/vzdump", "vzdump", "backup.made"),
+        (MINI, DELETE, f"DELETE {ONE}", "qmdestroy", "guest.removed"),
+        (NANO, DELETE, f"DELETE {BOX}", "vzdestroy", "guest.removed"),
+    ],
+)
+async def test_what_is_under_way_is_done_once(
+    pods: World,
+    item: tuple[str, str],
+    what: Any,
+    call: str,
+    task: str,
+    once: str,
+) -> None:
+    pod = await a_pod(pods, item)
+    lost = {"kind": "execute_then_timeout", "op": call, "seconds": 0.05, "times": 1}
+    slow = {"kind": "slow", "op": f"task {task}", "seconds": 2.5, "times": 1}
+    await pods.fault("proxmox", lost, slow)
+
+    changed = await done(pods, what, pod)
+
+    assert changed[once] == 1
+    fired = await pods.control("proxmox", "GET", "faults")
+    assert [one["fired"] for one in fired] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("item", "call", "task"),
+    [
+        (MINI, f"POST {ONE}/clone", "qmclone"),
+        (NANO, "POST /nodes/{node}/lxc", "vzcreate"),
+        (MINI, f"POST {ONE}/status/start", "qmstart"),
+        (NANO, f"POST {BOX}/status/start", "vzstart"),
+    ],
+)
+async def test_one_that_is_being_made_is_waited_for(
+    pods: World, item: tuple[str, str], call: str, task: str
+) -> None:
+    lost = {"kind": "execute_then_timeout", "op": call, "seconds": 0.05, "times": 1}
+    slow = {"kind": "slow", "op": f"task {task}", "seconds": 2.5, "times": 1}
+    await pods.fault("proxmox", lost, slow)
+
+    await a_pod(pods, item)
+
+    effects = Counter(effect for effect, _ in await pods.effects("proxmox"))
+    assert (effects["guest.created"], effects["guest.started"]) == (1, 1)
+
+
+@pytest.mark.parametrize("fault", ["fail", "execute_then_timeout", "execute_then_fail"])
+async def test_one_that_a_resize_left_standing_is_started_and_restarted_once(
+    pods: World, fault: str
+) -> None:
+    pod = await a_pod(pods, MINI)
+    start = {"op": f"POST {ONE}/status/start", "seconds": 0.05, "times": 1}
+    await pods.fault("proxmox", {"kind": fault, **start})
+
+    changed = await done(pods, BIGGER, pod)
+
+    assert (changed["guest.stopped"], changed["guest.started"]) == (1, 1)
+    assert pods.providers.proxmox.cluster.guest(pod.vmid).status == "running"
+
+
+async def test_a_resize_of_the_disk_alone_restarts_nothing(pods: World) -> None:
+    pod = await a_pod(pods, MINI)
+
+    changed = await done(pods, partial(service.resize, disk=pod.disk + 1), pod)
+
+    assert set(changed) == {"guest.changed"}
+
+
+async def test_a_firewall_group_that_was_begun_is_finished(pods: World) -> None:
+    broken = {"kind": "fail", "op": "POST /cluster/firewall/groups/{group}", "at": 2}
+    await pods.fault("proxmox", broken | {"times": 1})
+
+    await a_pod(pods, MINI)
+
+    groups = pods.providers.proxmox.cluster.firewall_config("cluster")["groups"]
+    there = [rule["macro"] for rule in groups["mpanel-pod"]]
+    assert sorted(there) == ["HTTP", "HTTPS", "Ping", "SSH"]
