@@ -126,6 +126,7 @@ def test_on_a_healthy_stack_every_line_is_ok(doctor: Doctor) -> None:
     told = doctor.looks()
     assert [one for one in told.values() if one.outcome is not Outcome.OK] == []
     assert len(told) > 35
+    assert "served by 1" in told["Temporal", "queue node-pve1"].said
     assert told["PowerDNS", "zone"].said == "sites.localhost, Native, ours to write"
 
 
@@ -354,6 +355,13 @@ def test_a_database_that_is_not_reached_says_why(
     assert str(at.password) not in str(told)
 
 
+def test_without_rows_nothing_is_said_of_the_nodes_queues(doctor: Doctor) -> None:
+    url = f"postgresql://nobody@127.0.0.1:{free_port()}/mpanel"
+    told = doctor.looks("Temporal", MPANEL_DATABASE_URL=url)
+    assert wrong(told) == set()
+    assert [name for _, name in told if "node" in name] == []
+
+
 # --- Temporal -------------------------------------------------------------------------
 
 
@@ -388,6 +396,9 @@ def test_a_namespace_is_missed_then_has_no_search_attributes_and_no_worker(
         " --name JobReason --type Keyword`",
     )
     fails(told, "Temporal", "queue hosting", "no worker", "mpanel worker hosting")
+    for node in ("pve1", "pve2", "pve3"):
+        queue = f"queue node-{node}"
+        fails(told, "Temporal", queue, "no worker", "mpanel worker proxmox")
 
     _temporal(stand, *create, "--name", "JobReason", "--type", "Int")
     told = doctor.looks("Temporal")

@@ -15,7 +15,7 @@ from workers.doctor.settings import DoctorSettings
 
 _PATIENCE = 6.0
 _FULL = 0.95
-_NODES = "select name, status from servers where role = %s order by name"
+NODES = "select name, status from servers where role = %s order by name"
 
 
 async def look(settings: DoctorSettings) -> AsyncIterator[Line]:
@@ -54,7 +54,7 @@ async def look(settings: DoctorSettings) -> AsyncIterator[Line]:
     yield ok("reached", "our token is accepted")
     async with connected(settings) as connection:
         try:
-            rows = await (await connection.execute(_NODES, [PROXMOX])).fetchall()
+            rows = await (await connection.execute(NODES, [PROXMOX])).fetchall()
         except psycopg.errors.UndefinedTable:
             yield skipped("nodes", "the tables are not there", "See PostgreSQL above.")
             return

@@ -1,9 +1,10 @@
 """Temporal: reached, the namespace as we want it, and somebody at each queue."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 
+import psycopg
 from temporalio.api.enums.v1 import IndexedValueType, TaskQueueType
 from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.api.taskqueue.v1 import PollerInfo, TaskQueue
@@ -16,7 +17,10 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from models.base import utc_now
+from models.servers import PROXMOX
 from models.settings import SettingsRefused
+from workers.doctor.cluster import NODES
+from workers.doctor.database import connected
 from workers.doctor.lines import (
     Line,
     Unreachable,
@@ -28,7 +32,8 @@ from workers.doctor.lines import (
 )
 from workers.doctor.settings import DoctorSettings
 from workflows.engine.search import KEYS
-from workflows.queues import ALL, STORIES
+from workflows.queues import ALL, NODE, STORIES, node_queue
+from workflows.queues import PROXMOX as CLUSTER
 
 AREA = "Temporal"
 _SHORTEST = timedelta(hours=24)
@@ -56,7 +61,8 @@ async def look(settings: DoctorSettings) -> AsyncIterator[Line]:
         return
     yield await _search_attributes(client)
     pollers: list[PollerInfo] = []
-    for name, found in zip(ALL, await _at_queues(client), strict=True):
+    queues = (*ALL, *await _node_queues(settings))
+    for name, found in zip(queues, await _at_queues(client, queues), strict=True):
         yield _served(name, found)
         pollers += found
     yield _clock(pollers)
@@ -151,9 +157,20 @@ def _word(kind: int) -> str:
     return "".join(word.capitalize() for word in words)
 
 
-async def _at_queues(client: Client) -> list[list[PollerInfo]]:
+async def _node_queues(settings: DoctorSettings) -> list[str]:
+    """One for each node that our rows name. None while they cannot be read: another
+    area says so."""
+    try:
+        async with connected(settings) as connection:
+            rows = await (await connection.execute(NODES, [PROXMOX])).fetchall()
+    except (Unreachable, psycopg.Error):
+        return []
+    return [node_queue(row["name"]) for row in rows]
+
+
+async def _at_queues(client: Client, queues: Sequence[str]) -> list[list[PollerInfo]]:
     """Who was seen lately at each queue."""
-    return await asyncio.gather(*(_pollers(client, name) for name in ALL))
+    return await asyncio.gather(*(_pollers(client, name) for name in queues))
 
 
 async def _pollers(client: Client, queue: str) -> list[PollerInfo]:
@@ -181,10 +198,12 @@ def _when(poller: PollerInfo) -> datetime:
 def _served(queue: str, pollers: list[PollerInfo]) -> Line:
     name = f"queue {queue}"
     if not pollers:
+        # Who serves the cluster's queue serves each node's, soon after it was added.
+        serves = CLUSTER if queue.startswith(NODE) else queue
         return failure(
             name,
             "no worker serves it: its steps wait",
-            f"`mpanel worker {queue}`, or `mpanel worker` for all of them.",
+            f"`mpanel worker {serves}`, or `mpanel worker` for all of them.",
         )
     processes = len({one.identity for one in pollers})
     return ok(name, f"served by {processes} process{'es' if processes > 1 else ''}")
