@@ -25,6 +25,8 @@ SETTINGS = {
     # Looking for payments by the clock would add calls that no order makes.
     "MPANEL_PAYMENTS_SECONDS": "3600",
     "MPANEL_UNCLAIMED_AFTER_SECONDS": "600",
+    "MPANEL_CLOUDPOD_HOLD_SECONDS": "0",
+    "MPANEL_DRIFT_SECONDS": "1",
 }
 Tell = Callable[[str], None]
 

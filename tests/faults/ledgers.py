@@ -27,9 +27,9 @@ GOLDEN: Tally = Counter(
 class Ledgers:
     """Everything from now on; nothing is ever reset."""
 
-    def __init__(self, shop: Shop) -> None:
+    def __init__(self, shop: Shop, of: Sequence[str] = PROVIDERS) -> None:
         self._shop = shop
-        self._from = {name: self._last(name) for name in PROVIDERS}
+        self._from = {name: self._last(name) for name in of}
 
     def _last(self, name: str) -> tuple[int, int]:
         ledger = self._shop.simulator(name, "GET", "ledger")

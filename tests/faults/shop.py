@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import json
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,8 @@ import httpx
 from tests.faults.stand import Stand
 
 PRICE = 5498  # wp_growth 49.99 + daily_backups_30d 4.99
-ITEMS = (
+Items = Sequence[Mapping[str, str]]
+ITEMS: Items = (
     {"code": "wp_growth", "type": "hosting"},
     {"code": "daily_backups_30d", "type": "addon"},
 )
@@ -29,6 +31,7 @@ class Paid:
     email: str
     customer: str
     intent: str
+    items: Items = ITEMS
 
     @property
     def body(self) -> dict[str, Any]:
@@ -37,7 +40,7 @@ class Paid:
             "source": "migrahosting.com",
             "stripeCustomerId": self.customer,
             "customerEmail": self.email,
-            "items": list(ITEMS),
+            "items": list(self.items),
         }
 
 
@@ -55,16 +58,17 @@ class Shop:
 
     # --- the customer and the marketing site ------------------------------------------
 
-    def pay(self) -> Paid:
+    def pay(self, amount: int = PRICE, items: Items = ITEMS) -> Paid:
         """At Stripe, for one order."""
         email = f"c{uuid4().hex[:12]}@example.com"
         made = self.simulator(
             "stripe",
             "POST",
             "payments",
-            json={"amount": PRICE, "currency": "usd", "email": email},
+            json={"amount": amount, "currency": "usd", "email": email},
         )
-        return Paid(email, made["customer"]["id"], made["payment_intent"]["id"])
+        customer, intent = made["customer"]["id"], made["payment_intent"]["id"]
+        return Paid(email, customer, intent, items)
 
     def post(
         self, body: dict[str, Any], *, api: str | None = None, **headers: str
@@ -111,11 +115,19 @@ class Shop:
 
     # --- the operator -----------------------------------------------------------------
 
-    def ask(self, method: str, path: str, **kwargs: Any) -> httpx.Response:
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **kwargs: Any,
+    ) -> httpx.Response:
         """One request as the administrator; logs in when needed."""
+        given = headers or {}
         for _ in range(2):
             url = f"{self._stand.dev['api']}{path}"
-            headers = {"Authorization": f"Bearer {self._token or 'none'}"}
+            headers = {**given, "Authorization": f"Bearer {self._token or 'none'}"}
             answer = self.http.request(method, url, headers=headers, **kwargs)
             if answer.status_code != 401:
                 return answer

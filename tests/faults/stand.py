@@ -127,10 +127,10 @@ class Stand:
             process.terminate()
             process.wait(timeout=20)
 
-    def doctor(self) -> "subprocess.CompletedProcess[str]":
-        """`mpanel doctor --money`, with the worker's environment."""
+    def doctor(self, what: str = "--money") -> "subprocess.CompletedProcess[str]":
+        """`mpanel doctor`, with the worker's environment."""
         return subprocess.run(
-            [sys.executable, "-m", "workers.cli", "doctor", "--money"],
+            [sys.executable, "-m", "workers.cli", "doctor", what],
             cwd=ROOT,
             env=self.layout.worker(),
             capture_output=True,
