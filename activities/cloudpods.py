@@ -44,6 +44,7 @@ PROVIDER: Final = "proxmox"
 GROUP: Final = "mpanel-pod"
 
 _SIZE = re.compile(r"\bsize=(\d+)([KMGT]?)")
+_MAC = re.compile(r",hwaddr=[^,]+")
 _IN_GIB: Final = {"": 2**-30, "K": 2**-20, "M": 2**-10, "G": 1, "T": 2**10}
 _MAKING: Final = ("clone", "create")
 _ALWAYS: Final = (JobKind.CLOUDPOD_DELETE, JobKind.CLOUDPOD_MOVE)
@@ -236,7 +237,7 @@ class CloudPodActivities(OnCluster):
         )
         if effect is None or effect.state == EffectState.REMOVED:
             return
-        await self._await_earlier(effect, well=False)
+        await self._await_earlier(effect)
         await destroy(self._cluster, effect)
         await self._effects.removed(effect)
 
@@ -244,9 +245,11 @@ class CloudPodActivities(OnCluster):
     async def configure_guest(self, call: StepCall) -> None:
         """CPU, memory, network and first login; options are set, never added."""
         pod, node = await self._placed(call)
-        await self._cluster.configure(
-            self._place(pod, node), **await self._options(pod)
-        )
+        place, options = self._place(pod, node), await self._options(pod)
+        if "net0" in options:
+            standing = (await self._present(place, pod)).get("net0")
+            options["net0"] = f"{options['net0']}{_mac(str(standing))}"
+        await self._cluster.configure(place, **options)
 
     @activity.defn
     async def grow_disk(self, call: StepCall) -> None:
@@ -403,18 +406,10 @@ class CloudPodActivities(OnCluster):
             owner = await addresses.owner_of_vmid(session, vmid)
         return owner is not None and mark == reference(owner)
 
-    async def _await_earlier(self, effect: Effect, *, well: bool = True) -> None:
-        """The task that an earlier try has begun, if any and if its node knows it.
-
-        One that has failed is no obstacle to another try."""
-        upid = effect.facts.get("upid")
-        if not upid:
-            return
-        try:
-            await ended(self._cluster, str(upid))
-        except ProviderRejected as refused:
-            if well and refused.code not in _NO_OBSTACLE:
-                raise
+    async def _await_earlier(self, effect: Effect) -> None:
+        """The task that an earlier try has begun, if any: however it ends."""
+        if upid := effect.facts.get("upid"):
+            await over(self._cluster, str(upid))
 
 
 async def find_ours(cluster: Cluster, effect: Effect) -> Any | None:
@@ -492,7 +487,7 @@ async def let_end(
 ) -> bool:
     """Waits for what an earlier try has begun: the task that was noted, and those of
     these kinds about the guest that are under way, since an answer may be lost. Whether
-    there was any; one that failed is no obstacle to another."""
+    there was any; how it ended is no obstacle to another."""
     waited = [
         task.upid
         for task in await cluster.tasks(place)
@@ -501,12 +496,17 @@ async def let_end(
     if noted:
         waited.append(noted)
     for upid in dict.fromkeys(waited):
-        try:
-            await ended(cluster, upid)
-        except ProviderRejected as refused:
-            if refused.code not in _NO_OBSTACLE:
-                raise
+        await over(cluster, upid)
     return bool(waited)
+
+
+async def over(cluster: Cluster, upid: str) -> None:
+    """Waits for a task, however it ends; one that its node has forgotten is over."""
+    try:
+        await _end_of(cluster, upid)
+    except ProviderRejected as refused:
+        if refused.code != "absent":
+            raise
 
 
 async def ended(cluster: Cluster, upid: str | None) -> None:
@@ -514,16 +514,21 @@ async def ended(cluster: Cluster, upid: str | None) -> None:
     and the task is asked for again by the next try."""
     if upid is None:
         return
-    tries = 0
-    while not (task := await cluster.task(upid)).ended:
-        await asyncio.sleep(_POLLS[min(tries, len(_POLLS) - 1)])
-        tries += 1
+    task = await _end_of(cluster, upid)
     if task.well:
         return
     said = task.exit_status or ""
     if "timeout" in said or "is locked" in said or "interrupted" in said:
         raise ProviderDown(PROVIDER, f"{upid}: {said}", code="lock")
     raise ProviderRejected(PROVIDER, f"{upid}: {said}", code="task_failed")
+
+
+async def _end_of(cluster: Cluster, upid: str) -> Any:
+    tries = 0
+    while not (task := await cluster.task(upid)).ended:
+        await asyncio.sleep(_POLLS[min(tries, len(_POLLS) - 1)])
+        tries += 1
+    return task
 
 
 def _refusal(pod: CloudPod, job: Job) -> str | None:
@@ -555,6 +560,12 @@ def _net(address: Address, pool: AddressPool) -> str:
     six = "6" if address.family == 6 else ""
     prefix = pool.network.partition("/")[2]
     return f"ip{six}={address.ip}/{prefix},gw{six}={pool.gateway}"
+
+
+def _mac(net: str) -> str:
+    """As an option. A container whose network is set without its MAC gets another."""
+    found = _MAC.search(net)
+    return found.group(0) if found else ""
 
 
 def _gib(drive: str) -> float:

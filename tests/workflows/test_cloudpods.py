@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -33,8 +32,6 @@ from tests.workflows.pods import (
 )
 from tests.workflows.shop import buy, settled
 from tests.world import Providers, World
-
-CLONE = "POST /nodes/{node}/qemu/{vmid}/clone"
 
 
 async def ask(world: World, pod: CloudPod, kind: JobKind) -> Job:
@@ -180,34 +177,6 @@ async def test_many_at_once_share_no_address_and_no_vmid(pods: World) -> None:
     assert len({pod.ipv4 for pod in made}) == len({pod.vmid for pod in made}) == 20
     created = [k for e, k in await pods.effects("proxmox") if e == "guest.created"]
     assert sorted(created) == sorted(str(pod.vmid) for pod in made)
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [
-        {"kind": "execute_then_timeout", "op": CLONE, "seconds": 0.1},
-        {"kind": "execute_then_fail", "op": CLONE, "status": 500},
-        {"kind": "fail", "op": CLONE, "status": 595},
-        {"kind": "fail", "op": CLONE, "status": 596},
-        {
-            "kind": "fail",
-            "op": CLONE,
-            "message": "can't lock file '/var/lock/qemu-server/lock-9000.conf'",
-        },
-        {"kind": "garbage", "op": CLONE},
-    ],
-    ids=lambda fault: f"{fault['kind']}-{fault.get('status', '')}",
-)
-async def test_a_clone_whose_answer_is_lost_is_made_once(
-    pods: World, fault: dict[str, Any]
-) -> None:
-    await pods.fault("proxmox", fault)
-
-    _, order = await settled(pods, await buy(pods, MINI, price=999))
-
-    assert order.status == OrderStatus.COMPLETED
-    effects = Counter(effect for effect, _ in await pods.effects("proxmox"))
-    assert effects["guest.created"] == 1
 
 
 async def test_a_clone_task_that_fails_parks_with_its_words_and_goes_on(

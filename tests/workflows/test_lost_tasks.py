@@ -19,6 +19,7 @@ from tests.workflows.pods import MINI, NANO, a_pod, pod_world
 from tests.world import Providers, World
 
 ONE = "/nodes/{node}/qemu/{vmid}"
+CLONE = f"POST {ONE}/clone"
 BOX = "/nodes/{node}/lxc/{vmid}"
 SNAPSHOT = partial(service.save, kind=SaveKind.SNAPSHOT)
 BACKUP = partial(service.save, kind=SaveKind.BACKUP)
@@ -85,7 +86,7 @@ async def test_what_is_under_way_is_done_once(
 @pytest.mark.parametrize(
     ("item", "call", "task"),
     [
-        (MINI, f"POST {ONE}/clone", "qmclone"),
+        (MINI, CLONE, "qmclone"),
         (NANO, "POST /nodes/{node}/lxc", "vzcreate"),
         (MINI, f"POST {ONE}/status/start", "qmstart"),
         (NANO, f"POST {BOX}/status/start", "vzstart"),
@@ -97,6 +98,55 @@ async def test_one_that_is_being_made_is_waited_for(
     lost = {"kind": "execute_then_timeout", "op": call, "seconds": 0.05, "times": 1}
     slow = {"kind": "slow", "op": f"task {task}", "seconds": 2.5, "times": 1}
     await pods.fault("proxmox", lost, slow)
+
+    await a_pod(pods, item)
+
+    effects = Counter(effect for effect, _ in await pods.effects("proxmox"))
+    assert (effects["guest.created"], effects["guest.started"]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "execute_then_timeout", "op": CLONE, "seconds": 0.1},
+        {"kind": "execute_then_fail", "op": CLONE, "status": 500},
+        {"kind": "fail", "op": CLONE, "status": 595},
+        {"kind": "fail", "op": CLONE, "status": 596},
+        {
+            "kind": "fail",
+            "op": CLONE,
+            "message": "can't lock file '/var/lock/qemu-server/lock-9000.conf'",
+        },
+        {"kind": "garbage", "op": CLONE},
+    ],
+    ids=lambda fault: f"{fault['kind']}-{fault.get('status', '')}",
+)
+async def test_a_clone_whose_answer_is_lost_is_made_once(
+    pods: World, fault: dict[str, Any]
+) -> None:
+    await pods.fault("proxmox", fault)
+
+    await a_pod(pods, MINI)
+
+    effects = Counter(effect for effect, _ in await pods.effects("proxmox"))
+    assert effects["guest.created"] == 1
+
+
+@pytest.mark.parametrize(
+    ("item", "task"), [(MINI, "qmclone"), (NANO, "vzcreate"), (MINI, "qmstart")]
+)
+@pytest.mark.parametrize(
+    "said",
+    [
+        "can't lock file '/var/lock/qemu-server/lock-9000.conf' - got timeout",
+        "interrupted by signal",
+    ],
+)
+async def test_a_task_that_ended_by_no_fault_of_ours_is_asked_for_again(
+    pods: World, item: tuple[str, str], task: str, said: str
+) -> None:
+    broken = {"kind": "reject", "op": f"task {task}", "message": said, "times": 1}
+    await pods.fault("proxmox", broken)
 
     await a_pod(pods, item)
 
@@ -124,6 +174,19 @@ async def test_a_resize_of_the_disk_alone_restarts_nothing(pods: World) -> None:
     changed = await done(pods, partial(service.resize, disk=pod.disk + 1), pod)
 
     assert set(changed) == {"guest.changed"}
+
+
+async def test_a_container_keeps_its_mac_address(pods: World) -> None:
+    put = {"kind": "execute_then_fail", "op": f"PUT {BOX}/config", "times": 1}
+    await pods.fault("proxmox", put)
+    pod = await a_pod(pods, NANO)
+    net = pods.providers.proxmox.cluster.guest(pod.vmid).config["net0"]
+
+    await done(pods, BIGGER, pod)
+
+    effects = [effect for effect, _ in await pods.effects("proxmox")]
+    assert effects.count("guest.changed") == 1  # its new size, and nothing before
+    assert pods.providers.proxmox.cluster.guest(pod.vmid).config["net0"] == net
 
 
 async def test_a_firewall_group_that_was_begun_is_finished(pods: World) -> None:
