@@ -69,15 +69,22 @@ class Yard:
 
     # --- what is asked ----------------------------------------------------------------
 
-    def buy(self, item: str, *, within: float = 60) -> dict[str, Any]:
-        """A paid order of one CloudPod, delivered; its row."""
+    def ordered(self, item: str, *, within: float = 60) -> str:
+        """A paid order of one CloudPod; its id."""
         items = ({"code": item, "type": "cloudpod"},)
-        order_id = self.shop.order(self.shop.pay(PRICES[item], items), within=within)
+        return self.shop.order(self.shop.pay(PRICES[item], items), within=within)
+
+    def delivered(self, order_id: str, *, within: float = 60) -> dict[str, Any]:
+        """The row of the order's CloudPod, which is live."""
         order = self.shop.completed(order_id, within=within)
         assert {job["state"] for job in order["jobs"]} == {"succeeded"}
         found = self.shop.read(f"/api/cloudpods?customerId={order['customerId']}")
         [pod] = found["items"]
         return self.row(pod["id"])
+
+    def buy(self, item: str, *, within: float = 60) -> dict[str, Any]:
+        """Ordered and delivered."""
+        return self.delivered(self.ordered(item, within=within), within=within)
 
     def act(self, method: str, path: str, **body: Any) -> Any:
         """Asks until it is answered, under one key."""
@@ -93,12 +100,16 @@ class Yard:
             assert time.monotonic() < deadline, f"{method} {path} was not accepted"
             time.sleep(0.1)
 
+    def asked(self, method: str, path: str, **body: Any) -> str:
+        """The job that does it."""
+        answer = self.act(method, path, **body)
+        return str(answer.get("jobId") or answer["job"]["id"])
+
     def done(self, method: str, path: str, *, within: float = 90, **body: Any) -> None:
         """Asked, and its job has succeeded."""
-        answer = self.act(method, path, **body)
-        self.succeeded(answer.get("jobId") or answer["job"]["id"], within=within)
+        self.succeeded(self.asked(method, path, **body), within=within)
 
-    def succeeded(self, job_id: str, *, within: float) -> None:
+    def succeeded(self, job_id: str, *, within: float = 90) -> None:
         """Fails at once when a person has to decide."""
         deadline = time.monotonic() + within
         while (job := self.shop.read(f"/api/jobs/{job_id}"))["state"] != "succeeded":
@@ -117,9 +128,13 @@ class Yard:
         [node] = [one for one in found if one["name"] == name]
         return dict(node)
 
+    def drained(self, name: str) -> str:
+        """The job that empties it."""
+        return self.asked("POST", f"/api/servers/{self.node(name)['id']}/drain")
+
     def drain(self, name: str) -> None:
         """Until it is empty."""
-        self.done("POST", f"/api/servers/{self.node(name)['id']}/drain")
+        self.succeeded(self.drained(name))
 
     def undrain(self, name: str) -> None:
         """It takes CloudPods again."""

@@ -113,13 +113,19 @@ def calls_of(ops: Sequence[str]) -> list[Call]:
 
 @pytest.fixture(scope="package")
 def yard(shop: Shop, stand: Stand) -> Iterator[Yard]:
-    """One CloudPod of each kind was there: zones and firewall group are made."""
+    """Where no CloudPod was yet."""
     made = Yard(shop, stand)
-    made.more_addresses()
-    for pod in [made.buy(item) for item in (MINI, NANO)]:
-        made.remove(pod)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="package")
+def used(yard: Yard) -> Yard:
+    """One CloudPod of each kind was there: zones and firewall group are made."""
+    yard.more_addresses()
+    for pod in [yard.buy(item) for item in (MINI, NANO)]:
+        yard.remove(pod)
+    return yard
 
 
 def calm(act: Act, yard: Yard) -> tuple[Tally, list[Call]]:
@@ -152,21 +158,87 @@ def suffer(cell: Cell, act: Act, expected: Tally, yard: Yard) -> float:
     return took
 
 
+def in_order(yard: Yard) -> None:
+    """Cluster, rows, books and providers say the same."""
+    until(lambda: yard.differences() == [], within=20)
+    for what in ("--money", "--orphans"):
+        books = yard.stand.doctor(what)
+        assert books.returncode == 0, books.stdout + books.stderr
+
+
+# What is under way when the worker dies, and what it leaves once it is done.
+AMID: Mapping[str, tuple[str, Sequence[str]]] = {
+    "new": ("task qmclone", ("created", "started")),
+    "grown": ("task resize", ("stopped", "started")),
+    "kept": ("task qmsnapshot", ("snapshot.made",)),
+    "moved": ("task qmigrate", ("moved",)),
+    "ended": ("task vzdump", ("backup.made", "stopped", "removed")),
+}
+
+
+@pytest.mark.timeout(600)
+def test_a_worker_may_die_amid_a_clone_a_resize_a_snapshot_a_drain_and_a_removal(
+    yard: Yard, stand: Stand
+) -> None:
+    orders = [yard.ordered(MINI) for _ in range(4)]
+    pods = [yard.delivered(order) for order in orders]
+    nodes = Counter(pod["node"] for pod in pods)
+    # Whoever is alone on its node, so that emptying it moves no other one.
+    pods.sort(key=lambda pod: nodes[pod["node"]])
+    roles = dict(zip(("moved", "grown", "kept", "ended"), pods, strict=True))
+    node = roles["moved"]["node"]
+    assert nodes[node] == 1
+    since, pid = Ledgers(yard.shop, LEDGERS), stand.pid("worker")
+    slow = {"kind": "slow", "seconds": SLOW, "times": 1}
+    yard.weather(*({"op": task, **slow} for task, _ in AMID.values()))
+
+    jobs = [yard.drained(node)]
+    new = yard.ordered(MINI)
+    of = {role: f"/api/cloudpods/{pod['id']}" for role, pod in roles.items()}
+    disk = roles["grown"]["disk"] + 1
+    size = {"memoryMb": 4096, "diskGb": disk}
+    jobs += [
+        yard.asked("POST", f"{of['grown']}/resize", **size),
+        yard.asked("POST", f"{of['kept']}/snapshots", name="before"),
+        yard.asked("DELETE", of["ended"]),
+    ]
+    wanted = {task for task, _ in AMID.values()}
+    until(lambda: wanted <= set(since.calls("proxmox")), within=30)
+    stand.kill("worker")
+    until(lambda: stand.pid("worker") != pid, within=20)
+
+    roles["new"] = yard.delivered(new, within=90)
+    for job in jobs:
+        yard.succeeded(job)
+    known = {str(pod["vmid"]): role for role, pod in roles.items()}
+    found = {
+        key: n for key, n in tally(since, known).items() if "changed" not in key[1]
+    }
+    assert {key: n for key, n in found.items() if key[0] != "powerdns"} == {
+        (role, effect if "." in effect else f"guest.{effect}"): 1
+        for role, (_, effects) in AMID.items()
+        for effect in effects
+    }
+    assert yard.row(roles["grown"]["id"])["memory"] == 4096
+    yard.weather()
+    yard.undrain(node)
+    for job in [
+        yard.asked("DELETE", f"/api/cloudpods/{pod['id']}") for pod in yard.standing()
+    ]:
+        yard.succeeded(job)
+    in_order(yard)
+
+
 @pytest.mark.faults
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("victim", MOMENTS)
 @pytest.mark.parametrize("name", ACTS)
-def test_the_whole_matrix(
-    name: str, victim: str, yard: Yard, stand: Stand, tell: Tell
-) -> None:
-    act = ACTS[name](yard)
-    expected, calls = calm(act, yard)
+def test_the_whole_matrix(name: str, victim: str, used: Yard, tell: Tell) -> None:
+    act = ACTS[name](used)
+    expected, calls = calm(act, used)
     matrix = cells(victim, calls, act)
     for number, cell in enumerate(matrix, 1):
-        took = suffer(cell, act, expected, yard)
+        took = suffer(cell, act, expected, used)
         tell(f"{number:3}/{len(matrix)}  {took:5.1f} s  {name}: {cell}")
     act.end()
-    assert yard.differences() == []
-    for what in ("--money", "--orphans"):
-        books = stand.doctor(what)
-        assert books.returncode == 0, books.stdout + books.stderr
+    in_order(used)

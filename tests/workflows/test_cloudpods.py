@@ -324,3 +324,22 @@ async def test_a_missing_template_says_so(pods: World) -> None:
 
     assert line.reason == Reason.REJECTED
     assert "does not exist" in str(line.message)
+
+
+async def test_a_missing_template_of_virtual_machines_is_named_and_may_come(
+    pods: World,
+) -> None:
+    pve = pods.providers.proxmox.cluster
+    [template] = [vm for vm in pve.vms if vm.template]
+    pve.vms.remove(template)
+    order = await buy(pods, MINI, price=999)
+    line = (await pods.jobs(order))[JobKind.CLOUDPOD_PROVISION]
+    line = await pods.parked(line)
+    assert (line.reason, line.error_code) == (Reason.REJECTED, "template_missing")
+    assert "debian-13" in str(line.message)
+
+    pve.vms.append(template)
+    await decide(pods, line, Act.RETRY)
+    _, order = await settled(pods, order)
+
+    assert order.status == OrderStatus.COMPLETED

@@ -13,9 +13,10 @@ from api.services import cloudpods as service
 from models.cloudpods import CloudPod
 from models.database import Database
 from models.jobs import Job
-from models.states import JobStatus, SaveKind, SuspensionReason
+from models.states import JobStatus, OrderStatus, SaveKind, SuspensionReason
 from tests.workflows.operator import OPERATOR
-from tests.workflows.pods import MINI, NANO, a_pod, pod_world
+from tests.workflows.pods import MINI, NANO, PRICES, a_pod, pod_world
+from tests.workflows.shop import buy, settled
 from tests.world import Providers, World
 
 ONE = "/nodes/{node}/qemu/{vmid}"
@@ -152,6 +153,31 @@ async def test_a_task_that_ended_by_no_fault_of_ours_is_asked_for_again(
 
     effects = Counter(effect for effect, _ in await pods.effects("proxmox"))
     assert (effects["guest.created"], effects["guest.started"]) == (1, 1)
+
+
+async def test_a_node_that_is_away_amid_a_clone_is_waited_for_by_nobody(
+    pods: World,
+) -> None:
+    """As long as the patience of a step lasts, which is a day."""
+    delays = {"delays": {"task qmclone": 1.0}}
+    await pods.control("proxmox", "PUT", "settings", json=delays)
+    order = await buy(pods, MINI, price=PRICES[MINI])
+
+    async def asked(op: str) -> int:
+        return [one["op"] for one in await pods.calls("proxmox")].count(op)
+
+    await pods.until(lambda: asked("task qmclone"), bool)
+    await pods.control("proxmox", "PUT", "nodes", json={"pve1": False})
+    status = "GET /nodes/{node}/tasks/{upid}/status"
+    seen = await asked(status)
+    await pods.until(lambda: asked(status), lambda times: times > seen + 3)
+    await pods.control("proxmox", "PUT", "nodes", json={"pve1": True})
+
+    _, order = await settled(pods, order)
+
+    assert order.status == OrderStatus.COMPLETED
+    effects = Counter(effect for effect, _ in await pods.effects("proxmox"))
+    assert effects["guest.created"] == 1
 
 
 @pytest.mark.parametrize("fault", ["fail", "execute_then_timeout", "execute_then_fail"])
