@@ -168,9 +168,9 @@ async def test_a_node_that_is_away_amid_a_clone_is_waited_for_by_nobody(
 
     await pods.until(lambda: asked("task qmclone"), bool)
     await pods.control("proxmox", "PUT", "nodes", json={"pve1": False})
-    status = "GET /nodes/{node}/tasks/{upid}/status"
-    seen = await asked(status)
-    await pods.until(lambda: asked(status), lambda times: times > seen + 3)
+    look = f"GET {ONE}/config"
+    seen = await asked(look)
+    await pods.until(lambda: asked(look), lambda times: times > seen + 2)
     await pods.control("proxmox", "PUT", "nodes", json={"pve1": True})
 
     _, order = await settled(pods, order)
