@@ -28,7 +28,9 @@ from models.base import utc_now
 from models.cloudpods import POSSIBLE_IN, CloudPod, reference
 from models.effects import Effect
 from models.jobs import Job
+from models.orders import Order
 from models.queries import addresses, cloudpods, jobs, services
+from models.queries.outbox import tell_customer
 from models.servers import PROXMOX, Server
 from models.states import (
     EffectState,
@@ -284,6 +286,9 @@ class CloudPodActivities(OnCluster):
             pod.activate(utc_now())
             pod.seen, pod.seen_at = "running", utc_now()
             await services.activate_subscription(session, pod.subscription_id)
+            if job.order_id is not None:
+                order = await session.get_one(Order, job.order_id)
+                await tell_customer(session, order, "cloudpod_live", about=pod.id)
             finish(job)
             await session.commit()
 

@@ -3,7 +3,9 @@
 from typing import Annotated, TypeVar
 
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, StringConstraints, ValidationError
+from pydantic import BaseModel, Field, StringConstraints, ValidationError
+
+from models.ssh_keys import MOST_KEYS
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -16,6 +18,9 @@ Text = Annotated[
         pattern=r"^[^\x00-\x1f\x7f]+$",
     ),
 ]
+
+# Lines of `authorized_keys`; `models.ssh_keys` says which.
+SshKeys = Annotated[tuple[str, ...], Field(max_length=MOST_KEYS)]
 
 
 def parsed(shape: type[Body], raw: bytes) -> Body:

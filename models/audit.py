@@ -60,6 +60,7 @@ class Action(StrEnum):
     SERVER_ADDED = "server.added"
     NODE_DRAINED = "node.drained"
     NODE_UNDRAINED = "node.undrained"
+    CLOUDPOD_KEYS_SET = "cloudpod.keys_set"
     CLOUDPOD_CONSOLE_OPENED = "cloudpod.console_opened"
     WEBHOOK_REFUSED = "webhook.refused"
 

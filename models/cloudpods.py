@@ -83,6 +83,11 @@ class CloudPod(TenantRow, table=True):
         """The mark that the guest is made with, in its description."""
         return reference(self.id)
 
+    @property
+    def opens_as(self) -> str:
+        """Whom its SSH keys are for: a container's are always root's."""
+        return self.login if self.kind == GuestKind.QEMU else "root"
+
     def _move(self, to: ServiceStatus) -> None:
         now = ServiceStatus(self.status)
         self.status = moved("The CloudPod", now, to, SERVICE_MOVES)

@@ -7,7 +7,7 @@ is checked when it is made, so whatever exists is well-formed.
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from email_validator import EmailNotValidError, validate_email
 from models.errors import Invalid
 from models.hosts import host_name
 from models.jobs import Job
+from models.ssh_keys import ssh_keys
 from models.states import JobKind
 
 MOST_ITEMS = 50
@@ -25,10 +26,12 @@ _STRIPE = re.compile(r"[a-zA-Z0-9_]{3,255}")
 
 @dataclass(frozen=True)
 class Line:
-    """One thing to buy. `type`, if said, must be the product's."""
+    """One thing to buy. `type`, if said, must be the product's; `ssh_keys` open what
+    has a login."""
 
     code: str
     type: str | None = None
+    ssh_keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ class OrderRequest:
             raise Invalid("items", "an order needs at least one item")
         if len(self.lines) > MOST_ITEMS:
             raise Invalid("items", f"an order has at most {MOST_ITEMS} items")
+        lines = tuple(_checked(*place) for place in enumerate(self.lines))
+        object.__setattr__(self, "lines", lines)
         email = email_address(self.email, field="customerEmail")
         object.__setattr__(self, "email", email)
         for field, value, prefix in (
@@ -81,12 +86,20 @@ class OrderRequest:
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, for a row that keeps the request."""
-        return asdict(self)
+        kept = asdict(self)
+        for line in kept["lines"]:
+            # Without any, a request is the same as before there were keys.
+            if not line["ssh_keys"]:
+                del line["ssh_keys"]
+        return kept
 
     @classmethod
     def from_json(cls, kept: dict[str, Any]) -> Self:
         """The request that `as_json` gave."""
-        lines = tuple(Line(**line) for line in kept["lines"])
+        lines = tuple(
+            Line(**{**line, "ssh_keys": tuple(line.get("ssh_keys", ()))})
+            for line in kept["lines"]
+        )
         return cls(**{**kept, "lines": lines})
 
 
@@ -156,6 +169,11 @@ def email_address(given: str, *, field: str) -> str:
     except EmailNotValidError as wrong:
         raise Invalid(field, str(wrong)) from None
     return found.normalized.lower()
+
+
+def _checked(position: int, line: Line) -> Line:
+    field = f"items[{position}].sshKeys"
+    return replace(line, ssh_keys=tuple(ssh_keys(line.ssh_keys, field=field)))
 
 
 def _hash(content: Any) -> str:

@@ -7,8 +7,8 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from api.bodies import Text
-from api.deps import Operator, Reader, Rows, Settings, Temporal
+from api.bodies import SshKeys, Text
+from api.deps import Admin, Operator, Reader, Rows, Settings, Temporal
 from api.idempotency import Repeatable
 from api.mpanel.jobs import JobOut
 from api.schemas import (
@@ -56,6 +56,9 @@ class CloudPodOut(CamelModel):
     `drift` how that is not as wanted.
 
     `memoryMb` in MiB, `diskGb` in GiB. `ipv4` is empty until it has an address.
+    `access`: how to get in. `ssh`: as `login`, with one of `sshKeys`. `console`: it has
+    no key, and no password is ever set; its screen is behind `POST .../console`, and
+    `PUT .../ssh-keys` with a rebuild after it opens it for SSH.
     """
 
     id: UUID
@@ -72,6 +75,9 @@ class CloudPodOut(CamelModel):
     cpu: int
     memory_mb: int
     disk_gb: int
+    login: str
+    ssh_keys: list[str]
+    access: Literal["ssh", "console"]
     server_id: UUID | None
     suspended_for: SuspensionReason | None
     held_until: Timestamp | None
@@ -99,6 +105,9 @@ class CloudPodOut(CamelModel):
             cpu=pod.cores,
             memory_mb=pod.memory,
             disk_gb=pod.disk,
+            login=pod.opens_as,
+            ssh_keys=pod.ssh_keys,
+            access="ssh" if pod.ssh_keys else "console",
             server_id=pod.server_id,
             suspended_for=pod.suspended_for,
             held_until=pod.held_until,
@@ -116,6 +125,11 @@ class CloudPodIn(CamelModel):
     product_id: UUID
     name: Text
     template: Text
+    ssh_keys: SshKeys = ()
+
+
+class SshKeysIn(CamelModel):
+    ssh_keys: SshKeys
 
 
 class RenameIn(CamelModel):
@@ -191,7 +205,7 @@ async def get_cloudpod(cloudpod_id: Id, _: Reader, rows: Rows) -> CloudPodOut:
 @router.post("", status_code=201, responses=ACTS)
 async def create_cloudpod(
     body: CloudPodIn,
-    actor: Operator,
+    actor: Admin,
     rows: Rows,
     temporal: Temporal,
     settings: Settings,
@@ -214,6 +228,17 @@ async def rename_cloudpod(
     """Name it otherwise; its host name stays."""
     return AskedOut.of(
         await service.rename(rows, temporal, actor, cloudpod_id, name=body.name)
+    )
+
+
+@router.put("/{id}/ssh-keys", responses=ACTS)
+async def set_ssh_keys(
+    cloudpod_id: Id, body: SshKeysIn, actor: Operator, rows: Rows
+) -> CloudPodOut:
+    """Which SSH keys open it from its next rebuild on; those of before do no more.
+    What runs now keeps what was put into it."""
+    return CloudPodOut.of(
+        await service.set_ssh_keys(rows, actor, cloudpod_id, body.ssh_keys)
     )
 
 

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
-from api.bodies import Text
+from api.bodies import SshKeys, Text
 from api.deps import Platform, Rows, Settings, Temporal
 from api.idempotency import Repeatable
 from api.schemas import (
@@ -58,6 +58,7 @@ class UnclaimedOut(CamelModel):
 class ItemIn(CamelModel):
     code: Text
     type: Text | None = None
+    ssh_keys: SshKeys = ()
 
 
 class OrderIn(CamelModel):
@@ -114,7 +115,7 @@ async def order(
         actor,
         payment_id,
         email=body.customer_email,
-        lines=tuple(Line(item.code, item.type) for item in body.items),
+        lines=tuple(Line(item.code, item.type, item.ssh_keys) for item in body.items),
         platform_domain=settings.platform_domain,
     )
     return OrderOut.of(placed)

@@ -1,6 +1,7 @@
 """What people ask of CloudPods. Each is a job; of each kind one may be open, and the
 CloudPod's life does them one after the other."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID, uuid4
 
@@ -10,6 +11,7 @@ from temporalio.client import Client
 from api.auth.actor import Actor
 from api.services import decisions
 from api.services.starting import announce, start_soon
+from models.audit import Action
 from models.cloudpods import (
     POSSIBLE_IN,
     CloudPod,
@@ -20,7 +22,15 @@ from models.cloudpods import (
 from models.database import Session
 from models.errors import Conflict, Denied, Invalid, NotFound, WrongState
 from models.jobs import Job
-from models.queries import cloudpods, customers, jobs, products, subscriptions
+from models.queries import (
+    audit,
+    cloudpods,
+    customers,
+    jobs,
+    products,
+    subscriptions,
+)
+from models.ssh_keys import ssh_keys as checked
 from models.states import (
     BackupStatus,
     JobKind,
@@ -55,6 +65,7 @@ async def create(
     name: str,
     template: str,
     platform_domain: str,
+    ssh_keys: Sequence[str] = (),
 ) -> Asked:
     """A pending CloudPod for a subscription that has none, and the job that builds it.
 
@@ -62,6 +73,7 @@ async def create(
     `Conflict` (it has a CloudPod).
     """
     name = pod_name(name, field="name")
+    keys = checked(ssh_keys, field="sshKeys")
     customer = await customers.get(session, customer_id)
     # Locked, so that of two requests for one subscription the second sees the first.
     subscription = await subscriptions.get(session, subscription_id, lock=True)
@@ -88,6 +100,7 @@ async def create(
         pod_id=uuid4(),
         name=name,
         platform_domain=platform_domain,
+        ssh_keys=keys,
     )
     session.add(pod)
     await session.flush()
@@ -167,6 +180,29 @@ async def rename(
     given = {"name": pod_name(name, field="name")}
     kind = JobKind.CLOUDPOD_RENAME
     return await _ask(session, temporal, actor, cloudpod_id, kind, given)
+
+
+async def set_ssh_keys(
+    session: Session, actor: Actor, cloudpod_id: UUID, given: Sequence[str]
+) -> CloudPod:
+    """Which keys open it once it is built anew. Raises `NotFound`, `Invalid`, and
+    `WrongState` if it is gone."""
+    keys = checked(given, field="sshKeys")
+    pod = await cloudpods.get(session, cloudpod_id, lock=True)
+    if pod.status in (ServiceStatus.TERMINATING, ServiceStatus.TERMINATED):
+        raise WrongState(f"the CloudPod is {pod.status}", status=str(pod.status))
+    pod.ssh_keys = keys
+    await audit.record(
+        session,
+        tenant_id=pod.tenant_id,
+        by=actor.by,
+        action=Action.CLOUDPOD_KEYS_SET,
+        entity="cloudpod",
+        entity_id=pod.id,
+        details={"keys": keys},
+    )
+    await session.commit()
+    return pod
 
 
 async def resize(

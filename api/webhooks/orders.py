@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Request
 
 from api.auth import signatures
-from api.bodies import Text, parsed
+from api.bodies import SshKeys, Text, parsed
 from api.callers import key_holder
 from api.deps import ApiKey, CalledFrom, Entry, InProcess, PlatformRows
 from api.limits import Kind, counted_as
@@ -23,6 +23,7 @@ router = APIRouter(tags=["webhooks"])
 class ItemIn(CamelModel):
     code: Text
     type: Text | None = None
+    ssh_keys: SshKeys = ()
 
 
 class OrderCreatedIn(CamelModel):
@@ -40,7 +41,7 @@ class OrderCreatedIn(CamelModel):
         return OrderRequest(
             source=self.source,
             email=self.customer_email,
-            lines=tuple(Line(item.code, item.type) for item in self.items),
+            lines=tuple(Line(one.code, one.type, one.ssh_keys) for one in self.items),
             stripe_customer_id=self.stripe_customer_id,
             stripe_payment_intent_id=self.stripe_payment_intent_id,
             stripe_checkout_session_id=self.stripe_checkout_session_id,

@@ -58,6 +58,7 @@ def drawn(
     pod_id: UUID,
     name: str,
     platform_domain: str,
+    ssh_keys: Sequence[str] = (),
 ) -> CloudPod:
     """The CloudPod that a product promises, before anything of it exists."""
     promised, plan = product.attributes, product.delivers
@@ -75,6 +76,7 @@ def drawn(
         cores=int(promised["cpu"]),
         memory=int(promised["ramMb"]),
         disk=int(promised["diskGb"]),
+        ssh_keys=list(ssh_keys),
     )
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlmodel import col, func, select
 
 from models.alerts import Alert
+from models.cloudpods import CloudPod
 from models.database import Session
 from models.jobs import Job
 from models.money import to_decimal
@@ -31,6 +32,10 @@ async def facts_of(
     website = await session.get(Website, message.subject_id)
     if website is not None:
         facts["domain"] = website.domain
+    pod = await session.get(CloudPod, message.subject_id)
+    if pod is not None:
+        facts |= {"host": pod.hostname, "ipv4": pod.ipv4 or ""}
+        facts["ssh"] = f"ssh {pod.opens_as}@{pod.hostname}" if pod.ssh_keys else ""
     if message.template == DIGEST:
         facts |= await _of_digest(session, message.id, public_url)
     return facts

@@ -15,7 +15,7 @@ from models.database import Session
 from models.errors import Invalid
 from models.jobs import Job
 from models.money import Cents
-from models.ordering import PlacedLine
+from models.ordering import OrderRequest, PlacedLine
 from models.orders import Order, OrderItem
 from models.products import Product
 from models.queries.cloudpods import drawn
@@ -85,20 +85,20 @@ class Draft:
         self,
         connection: AsyncConnection,
         products: Sequence[Product],
+        request: OrderRequest,
         *,
-        domain: str | None,
         hosts: Sequence[Host],
     ) -> None:
-        """One line for each product; `domain` is for the first website.
+        """One line for each product; the request's domain is for the first website.
 
         `hosts`: free ones, one per line. Websites come first, so that an add-on finds
         its website wherever it stands.
         """
-        places = list(enumerate(products))
+        domain, places = request.domain, list(enumerate(products))
         sites = [place for place in places if place[1].delivers["kind"] == "website"]
         for position, product in places:
             if product.delivers["kind"] == "cloudpod":
-                self._cloudpod(position, product)
+                self._cloudpod(position, product, request.lines[position].ssh_keys)
         addons = [place for place in places if place[1].delivers.get("needs")]
         if domain and not sites:
             raise Invalid("domain", "no item of this order has a domain")
@@ -171,7 +171,9 @@ class Draft:
         )
         return item
 
-    def _cloudpod(self, position: int, product: Product) -> None:
+    def _cloudpod(
+        self, position: int, product: Product, ssh_keys: Sequence[str]
+    ) -> None:
         pod_id = uuid4()
         _item, subscription = self._line(position, product, pod_id)
         self._cloudpods.append(
@@ -181,6 +183,7 @@ class Draft:
                 pod_id=pod_id,
                 name=_slug(product.code),
                 platform_domain=self._platform_domain,
+                ssh_keys=ssh_keys,
             ).model_dump()
         )
 

@@ -108,7 +108,7 @@ async def place(
         input={"accepted_payment": accepted_payment} if accepted_payment else {},
     )
     draft = Draft(root, customer_id, platform_domain)
-    await draft.fill(connection, products, domain=request.domain, hosts=hosts)
+    await draft.fill(connection, products, request, hosts=hosts)
     total, currency = draft.price()
     order = Order(
         id=order_id,
@@ -206,6 +206,8 @@ def _products(found: Iterable[Product], request: OrderRequest) -> Sequence[Produ
             raise Invalid(
                 f"items[{position}].type", f"{line.code} is of the type {product.type}"
             )
+        if line.ssh_keys and product.delivers["kind"] != "cloudpod":
+            raise Invalid(f"items[{position}].sshKeys", f"{line.code} has no login")
     return [by_code[line.code] for line in request.lines]
 
 

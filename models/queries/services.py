@@ -29,7 +29,10 @@ _MONTHS = {"monthly": 1, "yearly": 12, "oneYear": 12, "twoYears": 24, "threeYear
 
 
 async def fail_subject(session: Session, job: Job) -> None:
-    """The line was undone or never begun: its subject and subscription say so."""
+    """The line was undone or never begun: its subject and subscription say so.
+
+    What was asked for by itself, of a subscription that was active before, leaves that
+    as it was."""
     subject: Website | CloudPod | BackupPlan | None
     if job.kind == JobKind.WEBSITE_PROVISION:
         subject = await session.get(Website, job.subject_id)
@@ -42,7 +45,10 @@ async def fail_subject(session: Session, job: Job) -> None:
     subscription = await session.get(Subscription, subject.subscription_id)
     if subject.status != ServiceStatus.TERMINATED:
         subject.fail()
-    if subscription is not None and subscription.status != ServiceStatus.TERMINATED:
+    of_order = job.parent_id is not None
+    if subscription is None or not of_order:
+        return
+    if subscription.status != ServiceStatus.TERMINATED:
         subscription.fail()
 
 

@@ -1,6 +1,6 @@
 """What people ask of CloudPods over HTTP."""
 
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -12,8 +12,10 @@ from models.states import ServiceStatus
 from models.subscriptions import Subscription
 from models.users import Role
 from tests.api import rows
+from tests.api.audited import told
 from tests.api.conftest import LogIn
 
+A_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + "A" * 43 + " ada"
 Bought = tuple[Customer, Product, Subscription]
 
 
@@ -41,14 +43,14 @@ def wish(bought: Bought, **changed: str) -> dict[str, str]:
 async def test_a_cloudpod_is_drawn_from_its_product(
     log_in: LogIn, bought: Bought
 ) -> None:
-    operator = await log_in(Role.OPERATOR)
+    admin = await log_in(Role.ADMIN)
 
-    made = await operator.post("/api/cloudpods", json=wish(bought))
+    made = await admin.post("/api/cloudpods", json=wish(bought))
 
     assert made.status_code == 201, made.text
     pod_id = made.json()["cloudPod"]["id"]
     assert made.json()["job"]["type"] == "cloudpod_provision"
-    pod = (await operator.get(f"/api/cloudpods/{pod_id}")).json()
+    pod = (await admin.get(f"/api/cloudpods/{pod_id}")).json()
     assert (pod["cpu"], pod["memoryMb"], pod["diskGb"]) == (2, 2048, 40)
     assert pod["hostname"] == (
         f"customer-site-1-{pod_id.replace('-', '')[:6]}.sites.migrahosting.test"
@@ -64,25 +66,53 @@ async def test_a_cloudpod_is_drawn_from_its_product(
         ("name", "x" * 41),
         ("template", "CPOD-OTHER"),
         ("productId", "00000000-0000-4000-8000-00000000dead"),
+        ("sshKeys[1]", "ssh-ed25519 AAAA"),
     ],
 )
 async def test_a_wrong_wish_names_its_field_and_stores_nothing(
     log_in: LogIn, bought: Bought, field: str, value: str
 ) -> None:
-    operator = await log_in(Role.OPERATOR)
+    admin = await log_in(Role.ADMIN)
 
-    refused = await operator.post("/api/cloudpods", json=wish(bought, **{field: value}))
+    keyed = field.startswith("sshKeys")
+    wrong = {"sshKeys": [A_KEY, value]} if keyed else {field: value}
+    refused = await admin.post("/api/cloudpods", json={**wish(bought), **wrong})
 
     assert refused.status_code == 422, refused.text
     assert refused.json()["error"]["details"]["field"] == field
-    assert (await operator.get("/api/cloudpods")).json() == {"items": [], "total": 0}
+    assert (await admin.get("/api/cloudpods")).json() == {"items": [], "total": 0}
+
+
+async def test_the_keys_that_open_it_are_set_and_the_audit_log_tells_of_it(
+    db: Database, log_in: LogIn, bought: Bought
+) -> None:
+    _, plan, owned = bought
+    pod = rows.cloudpod(owned, plan)
+    gone = rows.cloudpod(owned, plan, ServiceStatus.TERMINATED)
+    await rows.add(db, pod, gone)
+    operator = await log_in(Role.OPERATOR)
+
+    async def put(pod_id: UUID, *keys: str) -> httpx.Response:
+        path = f"/api/cloudpods/{pod_id}/ssh-keys"
+        return await operator.put(path, json={"sshKeys": keys})
+
+    changed = (await put(pod.id, A_KEY, A_KEY)).json()
+
+    assert (changed["sshKeys"], changed["access"]) == ([A_KEY], "ssh")
+    [event] = await told(db, "cloudpod.keys_set")
+    assert (event.entity_id, event.details) == (str(pod.id), {"keys": [A_KEY]})
+    refused = await put(pod.id, "no key")
+    assert refused.status_code == 422
+    assert refused.json()["error"]["details"]["field"] == "sshKeys[0]"
+    assert (await put(gone.id, A_KEY)).status_code == 409
+    assert (await put(pod.id)).json()["access"] == "console"
 
 
 async def test_a_subscription_has_one_cloudpod(log_in: LogIn, bought: Bought) -> None:
-    operator = await log_in(Role.OPERATOR)
-    first = await operator.post("/api/cloudpods", json=wish(bought))
+    admin = await log_in(Role.ADMIN)
+    first = await admin.post("/api/cloudpods", json=wish(bought))
 
-    second = await operator.post("/api/cloudpods", json=wish(bought))
+    second = await admin.post("/api/cloudpods", json=wish(bought))
 
     assert second.status_code == 409
     details = second.json()["error"]["details"]

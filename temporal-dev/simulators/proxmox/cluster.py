@@ -52,6 +52,8 @@ class Cluster(GuestRoutes, FakePve):  # type: ignore[misc] # fakepve has no type
         self.tasks: dict[str, dict[str, Any]] = {}
         self.tasklog: list[dict[str, Any]] = []
         self._pids = itertools.count(int(time.time()) % 100_000)
+        # A container's configuration does not tell which keys were put into it.
+        self.root_keys: dict[int, str] = {}
         self.storages: dict[str, dict[str, Any]] = {
             "local": {
                 "type": "dir",

@@ -163,6 +163,7 @@ class GuestRoutes:
             name, _, volume = v["ostemplate"].partition(":")
             if volume not in self.storages.get(name, {}).get("volumes", {}):
                 raise PveError(500, f"volume '{v['ostemplate']}' does not exist")
+            self.root_keys[int(v["vmid"])] = v.get("ssh-public-keys", "")
             made: str = await super()._lxc_create(user, v)  # type: ignore[misc]
             return made
         config, vmid, node = self._backup(v["ostemplate"]), int(v["vmid"]), v["node"]
