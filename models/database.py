@@ -19,11 +19,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlmodel import Session as SyncSession
 from sqlmodel.ext.asyncio.session import AsyncSession as Session
 
+from models.direct import Direct
+
 __all__ = ["Database", "Session", "tell_driver"]
 
 # One round trip begins the transaction and says whom it works for.
 _BEGIN: Final = (
-    "begin; select set_config('mpanel.tenant', '{tenant}', true),"
+    "begin {mode}; select set_config('mpanel.tenant', '{tenant}', true),"
     " set_config('mpanel.scope', '{scope}', true)"
 )
 # A peer that vanished without a word is noticed by the kernel, not by a query.
@@ -53,6 +55,7 @@ def _begin(connection: Connection, info: Mapping[Any, Any]) -> None:
     statement = _BEGIN.format(
         tenant=UUID(tenant) if tenant else "",
         scope="platform" if info.get("scope") == "platform" else "",
+        mode="read only" if info.get("mode") == "read" else "",
     )
     try:
         raw.run_async(lambda driver: driver.execute(statement, prepare=False))
@@ -86,6 +89,7 @@ def _must_be_alive(connection: Any, _record: Any, _proxy: Any) -> None:
 class Database:
     """One pool of connections; sessions are short and made per piece of work.
 
+    `direct`: for a statement that is a transaction by itself, and may be lost.
     Only its sessions begin transactions: a connection of the engine's own has none.
     """
 
@@ -98,8 +102,12 @@ class Database:
             # Values of a failing statement stay out of errors and logs.
             hide_parameters=True,
             pool_timeout=10,
-            connect_args={"connect_timeout": 5, **_KEPT_ALIVE},
+            # The same few connections are used while they suffice: they know our
+            # statements, which are planned once and not at each call.
+            pool_use_lifo=True,
+            connect_args={"connect_timeout": 5, "prepare_threshold": 1, **_KEPT_ALIVE},
         )
+        self.direct = Direct(url, size=2)
         event.listen(self.engine.sync_engine, "connect", _begin_nothing_by_itself)
         event.listen(self.engine.sync_engine, "checkout", _must_be_alive)
 
@@ -125,6 +133,17 @@ class Database:
         """Login, webhooks, sweep and reconciler: sees every tenant's rows."""
         async with self._session({"scope": "platform"}) as session:
             yield session
+
+    @asynccontextmanager
+    async def looking(self) -> AsyncIterator[Session]:
+        """As `platform`, but sees only and changes nothing.
+
+        Ends in a commit: at a rollback the driver forgets the statements that its
+        connection has prepared.
+        """
+        async with self._session({"scope": "platform", "mode": "read"}) as session:
+            yield session
+            await session.commit()
 
     @asynccontextmanager
     async def around(
@@ -156,7 +175,8 @@ class Database:
             yield session
 
     async def close(self) -> None:
-        """Ends every pooled connection."""
+        """Ends every connection."""
+        await self.direct.close()
         await self.engine.dispose()
 
 

@@ -51,7 +51,7 @@ class Alarms:
 
     async def round(self) -> None:
         """Every rule, each by itself: one that fails holds up no other."""
-        async with self._db.platform() as session:
+        async with self._db.looking() as session:
             rules = await alert_rules.in_force(session)
         for name, rule in rules.items():
             every = _SELDOM.get(name, 0.0)

@@ -29,7 +29,7 @@ class Fleet:
     async def round(self) -> None:
         """Reads all nodes at once. Raises a `ProviderError` if the cluster cannot be
         asked: then the rows grow stale, and say so."""
-        async with self._db.platform() as session:
+        async with self._db.looking() as session:
             ours = await servers.nodes(session)
         if not ours:
             return

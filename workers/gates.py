@@ -75,7 +75,7 @@ class AccountGates:
 
     async def refresh(self) -> None:
         """Reads what other processes were told."""
-        async with self._db.platform() as session:
+        async with self._db.looking() as session:
             rows = await session.exec(
                 select(ProviderAccount.account, ProviderAccount.blocked_until).where(
                     ProviderAccount.blocked_until > utc_now()

@@ -68,7 +68,7 @@ class Heartbeat:
 
     async def servers(self) -> None:
         """Hears each hosting server's SSH greeting."""
-        async with self._db.platform() as session:
+        async with self._db.looking() as session:
             servers = (
                 await session.exec(select(Server).where(Server.role == HOSTING))
             ).all()

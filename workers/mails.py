@@ -53,7 +53,7 @@ class Mails:
 
         Raises `ProviderError`, and what `workers.letters.letter` raises.
         """
-        async with self._few, self._db.platform() as session:
+        async with self._few, self._db.looking() as session:
             facts = await letters.facts_of(
                 session, message, public_url=self._public_url
             )

@@ -25,7 +25,7 @@ class NodeWorkers:
 
     async def round(self) -> None:
         """Begins to serve what is not served yet."""
-        async with self._db.platform() as session:
+        async with self._db.looking() as session:
             names = await session.exec(
                 select(Server.name).where(Server.role == PROXMOX)
             )

@@ -38,7 +38,7 @@ class Rechecks:
 
     async def round(self) -> None:
         """Every effect that is due, one at a time."""
-        async with self._db.platform() as session:
+        async with self._db.looking() as session:
             found = await session.exec(
                 select(Effect)
                 .where(col(Effect.check_at) <= utc_now())

@@ -1,8 +1,9 @@
 """Holds our rows against Temporal: runs that ended or vanished, lines that got lost."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
+from typing import Final
 from uuid import UUID
 
 import structlog
@@ -39,6 +40,13 @@ _log = structlog.get_logger(__name__)
 _AT_ONCE = 10
 # A run that closed this recently may have its last transaction still on its way.
 _GRACE = timedelta(seconds=5)
+_CLOSED: Final = {
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT,
+}
 
 
 class Reconciler:
@@ -53,7 +61,7 @@ class Reconciler:
         """Open jobs against their runs; ended jobs against their history, once."""
         now = utc_now()
         root = aliased(Job)
-        async with self._db.platform() as session:
+        async with self._db.looking() as session:
             still_open = await session.exec(
                 select(Job)
                 .outerjoin(root, col(root.id) == col(Job.parent_id))
@@ -84,18 +92,46 @@ class Reconciler:
                 .order_by(col(Job.ended_at))
                 .limit(200)
             )
-            due = [*still_open.all(), *just_ended.all()]
+            due, over = still_open.all(), just_ended.all()
         limit = asyncio.Semaphore(_AT_ONCE)
+        written: list[Job] = []
 
-        async def one(job: Job) -> None:
+        async def read(job: Job) -> None:
+            if await self._read_to_its_end(job):
+                written.append(job)
+            else:
+                await self.reconcile(job)
+
+        async def one(job: Job, work: Callable[[Job], Awaitable[None]]) -> None:
             async with limit:
                 try:
-                    await self.reconcile(job)
+                    await work(job)
                 except Exception as error:  # noqa: BLE001 - it holds up no other
                     told = redacted(f"{type(error).__name__}: {error}")
                     _log.warning("reconcile_failed", job=str(job.id), error=told)
 
-        await asyncio.gather(*(one(job) for job in due))
+        await asyncio.gather(
+            *(one(job, self.reconcile) for job in due),
+            *(one(job, read) for job in over),
+        )
+        if written:
+            async with self._db.platform() as session:
+                await jobs.close(session, written)
+                await session.commit()
+
+    async def _read_to_its_end(self, job: Job) -> bool:
+        """The timeline of a run that has closed, by a single call."""
+        try:
+            history = await self._client.get_workflow_handle(
+                job.workflow_id
+            ).fetch_history()
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+            return False
+        self._lengths.pop(job.id, None)
+        await write(self._db, timeline(job, history.events))
+        return history.events[-1].event_type in _CLOSED
 
     async def reconcile(self, job: Job) -> None:
         """One job. Its timeline is rebuilt from the run's history."""

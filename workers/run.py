@@ -109,7 +109,7 @@ async def connect(settings: WorkerSettings) -> Client:
         try:
             return await Client.connect(
                 **settings.temporal,
-                plugins=[engine_plugin()],
+                plugins=[engine_plugin(sandboxed=False)],
             )
         except RuntimeError as error:
             _log.warning("temporal_away", error=str(error)[:200])

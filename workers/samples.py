@@ -35,7 +35,7 @@ class Sampler:
 
     async def round(self) -> None:
         """Keeps what is new of every active CloudPod, and forgets what is old."""
-        async with self._db.platform() as session:
+        async with self._db.looking() as session:
             pods = await samples.measured(session)
         asked = await asyncio.gather(*map(self._of, pods), return_exceptions=True)
         missed = [one for one in asked if isinstance(one, BaseException)]

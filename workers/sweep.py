@@ -56,7 +56,7 @@ class Sweep:
 
     async def start_pending(self) -> None:
         """Starts every root, and every later generation, that has no run yet."""
-        async with self._db.platform() as session:
+        async with self._db.looking() as session:
             found = await session.exec(
                 select(Job)
                 .where(
@@ -95,9 +95,7 @@ class Sweep:
         if not begun:
             # Its turn may be far away; its first step will say that it has come.
             return _HAND_OVER_AGAIN
-        async with self._db.platform() as session:
-            await jobs.started(session, job)
-            await session.commit()
+        await jobs.started(self._db.direct, job)
         return None
 
     async def _end_earlier_run(self, job: Job) -> None:
@@ -113,7 +111,7 @@ class Sweep:
 
     async def deliver_decisions(self) -> None:
         """Brings each written decision to its run, once: its id is the update's id."""
-        async with self._db.platform() as session:
+        async with self._db.looking() as session:
             found = await session.exec(
                 select(Decision.id, Decision.generation)
                 .join(Job, col(Job.id) == Decision.job_id)

@@ -55,7 +55,7 @@ class OperatorHook:
         """False while the endpoint is disabled."""
         if self._url is None:
             return True
-        async with self._db.platform() as session:
+        async with self._db.looking() as session:
             return not await alerts.stands(session, DISABLED, self.subject_id)
 
     async def send(self, message: OutboxMessage) -> str | None:

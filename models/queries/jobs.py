@@ -37,9 +37,18 @@ _RESOLVE = text(
     " and (cast(:cause as text) is null or cause = :cause)"
 )
 
-_STARTED = text(
-    "update jobs set started_generation = greatest(started_generation, :generation)"
-    " where id = :job"
+# A generation that was begun since has another timeline.
+_CLOSE = text(
+    "with closed as (update jobs set reconciled_at = :now, timeline_final = true"
+    " from unnest(cast(:jobs as uuid[]), cast(:generations as int[])) as seen"
+    " (id, generation) where jobs.id = seen.id and jobs.generation = seen.generation"
+    " and jobs.ended_at is not null returning jobs.id)"
+    " update alerts set status = 'resolved', resolved_at = :now"
+    " where job_id in (select id from closed) and status <> 'resolved'"
+)
+_STARTED: Final[LiteralString] = (
+    "update jobs set started_generation ="
+    " greatest(started_generation, %(generation)s::int) where id = %(job)s returning id"
 )
 # Asked when a call comes in, by the platform's connection: so the caller's tenant is
 # named here, not by row-level security.
@@ -214,10 +223,9 @@ async def open_aborts(session: Session, pending: Sequence[Job]) -> dict[UUID, De
     }
 
 
-async def started(session: Session, job: Job) -> None:
-    """Its generation has a run."""
-    connection = await session.connection()
-    await connection.execute(_STARTED, {"job": job.id, "generation": job.generation})
+async def started(direct: Direct, job: Job) -> None:
+    """Its generation has a run. Were this lost: a second start is none."""
+    await direct.row(_STARTED, {"job": job.id, "generation": job.generation})
 
 
 async def take_back(session: Session, job: Job, order: Decision) -> None:
@@ -263,6 +271,19 @@ async def resolve_alerts(
     await connection.execute(
         _RESOLVE,
         {"job": job.id, "now": utc_now(), "cause": str(cause) if cause else None},
+    )
+
+
+async def close(session: Session, ended: Sequence[Job]) -> None:
+    """Their timelines are whole, and what they alerted about is over."""
+    connection = await session.connection()
+    await connection.execute(
+        _CLOSE,
+        {
+            "now": utc_now(),
+            "jobs": [job.id for job in ended],
+            "generations": [job.generation for job in ended],
+        },
     )
 
 

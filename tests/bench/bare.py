@@ -1,5 +1,6 @@
 """`python -m tests.bench.bare`: the yardstick. One workflow of as many activities
-that do nothing, over the same queues, by as many workers of the same making.
+that do nothing but wait for a provider, over the same queues, by as many workers of
+the same making.
 
 BENCH_NODES: nodes of a cluster, whose queues are served too.
 """
@@ -25,19 +26,21 @@ from workflows.queues import ALL, node_queue
 
 
 @activity.defn
-async def nothing(_: str) -> None:
-    """Is called, and that is all."""
+async def nothing(wait: float) -> None:
+    """Takes so many seconds, and that is all."""
+    if wait:
+        await asyncio.sleep(wait)
 
 
 @workflow.defn
 class BareOrder:
     @workflow.run
-    async def run(self, queues: list[str]) -> None:
-        """One activity after the other, on these queues."""
-        for queue in queues:
+    async def run(self, queues: list[str], waits: list[float]) -> None:
+        """One activity after the other, on these queues, each as long as it is told."""
+        for queue, wait in zip(queues, waits, strict=True):
             await workflow.execute_activity(
                 nothing,
-                queue,
+                wait,
                 task_queue=queue,
                 start_to_close_timeout=timedelta(seconds=60),
             )
@@ -48,7 +51,9 @@ async def main() -> None:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     client = await Client.connect(
-        os.environ["TEMPORAL_ADDRESS"], namespace=BARE, plugins=[engine_plugin()]
+        os.environ["TEMPORAL_ADDRESS"],
+        namespace=BARE,
+        plugins=[engine_plugin(sandboxed=False)],
     )
     nodes = os.environ.get("BENCH_NODES", "").split()
     workers = build(

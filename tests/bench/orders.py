@@ -26,7 +26,7 @@ from tests.bench.bare import BareOrder
 from tests.bench.cost import Cost, spent
 from tests.bench.loader import load, order
 from tests.bench.stand import Stand
-from workflows.queues import STORIES
+from workflows.queues import HOSTING, STORIES
 
 
 @dataclass(frozen=True)
@@ -148,8 +148,9 @@ class Yardstick:
     queues: list[str]
     parts: tuple[str, ...]
 
-    async def burst(self, number: int) -> Burst:
-        """So many workflows, until every one has closed."""
+    async def burst(self, number: int, *, site: float = 0.0) -> Burst:
+        """So many workflows, until every one has closed. `site`: seconds that the
+        first activity on the hosting servers' queue takes."""
         began = time.time()
         before = self.stand.cost(*self.parts)
         ids = [f"bare:{uuid4()}" for _ in range(number)]
@@ -159,7 +160,10 @@ class Yardstick:
             queues = self.queues_of(number)
             async with limit:
                 await self.client.start_workflow(
-                    BareOrder.run, queues, id=id, task_queue=STORIES
+                    BareOrder.run,
+                    args=[queues, waits_of(queues, site)],
+                    id=id,
+                    task_queue=STORIES,
                 )
 
         await asyncio.gather(*(begin(*one) for one in enumerate(ids)))
@@ -178,6 +182,14 @@ class Yardstick:
     def queues_of(self, number: int) -> list[str]:
         """Those of the workflow of this number."""
         return self.queues
+
+
+def waits_of(queues: Sequence[str], site: float) -> list[float]:
+    """Seconds of each activity: only the first at a hosting server takes any."""
+    waits = [0.0 for _ in queues]
+    if site:
+        waits[queues.index(HOSTING)] = site
+    return waits
 
 
 async def seeded(database: str) -> Database:

@@ -38,10 +38,10 @@ async def test_a_shorter_wait_does_not_shorten_a_longer_one(db: Database) -> Non
 
 async def test_it_opens_by_itself(db: Database) -> None:
     gates = AccountGates(db)
-    await gates.close(ACCOUNT, 0.1)
+    await gates.close(ACCOUNT, 1)
     assert gates.rest(ACCOUNT) > 0
 
-    time.sleep(0.11)  # noqa: ASYNC251 - nothing else has to happen for it
+    time.sleep(1.01)  # noqa: ASYNC251 - nothing else has to happen for it
 
     await gates.of(ACCOUNT).enter()
 

@@ -8,11 +8,17 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from jinja2 import (
+    Environment,
+    FileSystemLoader,
+    StrictUndefined,
+    Template,
+    select_autoescape,
+)
 
 _HERE = Path(__file__).parent
 _LANGUAGE = "en"
@@ -61,7 +67,7 @@ def letter(template: str, facts: Mapping[str, Any]) -> Letter:
     )
 
 
-@lru_cache
+@cache
 def _words(language: str) -> dict[str, dict[str, Any]]:
     return tomllib.loads((_HERE / f"{language}.toml").read_text())
 
@@ -74,4 +80,10 @@ def _said(value: Any, facts: Mapping[str, Any]) -> Any:
     """The sentences with the facts in them; one that comes out empty is left out."""
     if isinstance(value, list):
         return [said for each in value if (said := _said(each, facts))]
-    return _sentences.from_string(value).render(facts)
+    return _sentence(value).render(facts)
+
+
+@cache
+def _sentence(words: str) -> Template:
+    """Only words of ours come here; making code of them costs more than the rest."""
+    return _sentences.from_string(words)
