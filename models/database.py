@@ -107,7 +107,7 @@ class Database:
             pool_use_lifo=True,
             connect_args={"connect_timeout": 5, "prepare_threshold": 1, **_KEPT_ALIVE},
         )
-        self.direct = Direct(url, size=2)
+        self.direct = Direct(url, durable=False, size=2)
         event.listen(self.engine.sync_engine, "connect", _begin_nothing_by_itself)
         event.listen(self.engine.sync_engine, "checkout", _must_be_alive)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Final, LiteralString, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import text
@@ -11,6 +11,7 @@ from sqlmodel import col, select
 
 from models.base import utc_now
 from models.database import Session
+from models.direct import Direct
 from models.errors import Busy, NotFound
 from models.jobs import Decision, Job, JobStep
 from models.queries import entries
