@@ -15,7 +15,7 @@ from activities.payments import Payment
 from activities.store import Store, finish, slowly
 from models.base import utc_now
 from models.database import Session
-from models.jobs import Job
+from models.jobs import Job, Unclaimed
 from models.orders import Order, OrderItem
 from models.payments import PaymentClaim
 from models.queries import jobs, orders, refunds, services
@@ -88,6 +88,12 @@ class OrderActivities:
                 accept(named, candidates, taken)
                 if named
                 else judge(due(order), candidates, taken)
+            )
+            job.keep_unclaimed(
+                [
+                    Unclaimed(one.id, one.left, one.currency.upper())
+                    for one in proof.near
+                ]
             )
             if proof.payment is None and proof.ambiguous:
                 await session.commit()

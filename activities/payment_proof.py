@@ -33,19 +33,20 @@ class Due:
 class Proof:
     """`payment` proves it; else `ambiguous` or `missing` says why none does.
 
-    `code`: in what the payment differs, `several` if more than one is near.
+    `code`: in what the payment differs, `several` if more than one is near. `near`:
+    what was paid so, and is nobody's.
     """
 
     payment: Payment | None = None
     ambiguous: str | None = None
     missing: str | None = None
     code: str = ""
+    near: tuple[Payment, ...] = ()
 
 
 def judge(due: Due, payments: Sequence[Payment], claimed: Collection[str]) -> Proof:
     """The oldest payment that fits, or the reason why none does."""
-    near: list[str] = []
-    differs: list[str] = []
+    near: list[Payment] = []
     spoilt: list[str] = []
     fitting: list[Payment] = []
     for payment in payments:
@@ -60,17 +61,14 @@ def judge(due: Due, payments: Sequence[Payment], claimed: Collection[str]) -> Pr
         elif _exact(due, payment):
             fitting.append(payment)
         else:
-            near.append(
-                f"{payment.id} is {payment.amount_received}"
-                f" {payment.currency.upper()}, the order is"
-                f" {due.amount} {due.currency.upper()} (minor units)"
-            )
-            differs.append(_difference(due, payment))
+            near.append(payment)
     if fitting:
         return Proof(payment=min(fitting, key=lambda one: (one.created_at, one.id)))
     if near:
-        code = differs[0] if len(differs) == 1 else "several"
-        return Proof(ambiguous="; ".join(sorted(near)), code=code)
+        near.sort(key=lambda one: (one.created_at, one.id))
+        code = _difference(due, near[0]) if len(near) == 1 else "several"
+        told = "; ".join(sorted(_beside(due, one) for one in near))
+        return Proof(ambiguous=told, code=code, near=tuple(near))
     if spoilt:
         return Proof(missing="; ".join(sorted(spoilt)))
     return Proof(missing="no payment that fits has succeeded")
@@ -101,6 +99,13 @@ def _exact(due: Due, payment: Payment) -> bool:
     return (
         payment.amount_received == due.amount
         and payment.currency.lower() == due.currency.lower()
+    )
+
+
+def _beside(due: Due, payment: Payment) -> str:
+    return (
+        f"{payment.id} is {payment.amount_received} {payment.currency.upper()},"
+        f" the order is {due.amount} {due.currency.upper()} (minor units)"
     )
 
 

@@ -2,14 +2,17 @@
 a root that is `pending` is started by whoever finds it."""
 
 import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Index, text
 from sqlmodel import Field
 
 from models.base import Row, TenantRow, document, moment, utc_now, word
+from models.money import Cents
 from models.states import (
     OPEN_JOBS,
     Act,
@@ -20,7 +23,17 @@ from models.states import (
     StepStatus,
 )
 
+_UNCLAIMED: Final = "unclaimed"
 _OPEN = "({})".format(", ".join(f"'{status}'" for status in OPEN_JOBS))
+
+
+@dataclass(frozen=True)
+class Unclaimed:
+    """A payment that may be an order's, in minor units; `currency` in upper case."""
+
+    payment_intent_id: str
+    amount: Cents
+    currency: str
 
 
 class Job(TenantRow, table=True):
@@ -108,6 +121,19 @@ class Job(TenantRow, table=True):
         """Whose failure it waits for, as far as anybody said."""
         self.provider, self.error_class = provider or None, error_class or None
         self.error_code = code or None
+
+    def keep_unclaimed(self, payments: Sequence["Unclaimed"]) -> None:
+        """What the customer paid, and nobody may say yet that it is for the order."""
+        others = {key: told for key, told in self.input.items() if key != _UNCLAIMED}
+        kept = [asdict(one) for one in payments]
+        self.input = others | ({_UNCLAIMED: kept} if kept else {})
+
+    @property
+    def unclaimed(self) -> list["Unclaimed"]:
+        """As it was kept, while a person has to decide about it."""
+        if self.reason != Reason.PAYMENT_AMBIGUOUS:
+            return []
+        return [Unclaimed(**one) for one in self.input.get(_UNCLAIMED, ())]
 
     def go_on(self) -> None:
         """It waits for nothing any more."""

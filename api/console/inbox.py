@@ -64,6 +64,7 @@ class ListQuery(FormModel):
     page: int = Field(default=1, ge=1, le=100_000)
     decided: int | None = Field(default=None, ge=0, le=100_000)
     refused: int = Field(default=0, ge=0, le=100_000)
+    left: int = Field(default=0, ge=0)
 
 
 @router.get("")
@@ -75,8 +76,8 @@ async def show_inbox(
 ) -> Response:
     """What waits, by cause; or what a word leads to."""
     if query.q:
-        found = await inbox.find(rows, query.q)
-        return page("found.html", actor=actor, q=query.q, entries=found, words=words)
+        found = await inbox.find(rows, actor, query.q)
+        return page("found.html", actor=actor, q=query.q, found=found, words=words)
     groups = await inbox.groups(rows)
     shown = [one for one in groups if query.cause in ("", one.cause.id)]
     window = Window((query.page - 1) * PAGE, PAGE) if query.cause else Window(0, SHOWN)
@@ -101,8 +102,9 @@ async def retry_all(sent: Sent, actor: Visitor, rows: VisitorsRows) -> Response:
     form = filled(BatchForm, sent)
     ruling = Ruling(Act.RETRY, form.reason)
     made = await inbox.decide(rows, actor, ruling, Chosen(cause=form.cause))
-    refused = sum(one.refused is not None for one in made)
-    told = f"decided={len(made) - refused}&refused={refused}"
+    refused = sum(one.refused is not None for one in made.outcomes)
+    decided = len(made.outcomes) - refused
+    told = f"decided={decided}&refused={refused}&left={made.left}"
     return RedirectResponse(f"{HOME}?{told}", 303)
 
 
@@ -147,9 +149,10 @@ async def _decided(
     correction = {"paymentIntentId": form.payment} if form.payment else {}
     ruling = Ruling(form.act, form.reason, form.step or None, correction)
     job_id = detail.entry.job.id
-    [made] = await inbox.decide(rows, actor, ruling, Chosen(job_ids=[job_id]))
-    if made.refused is not None:
-        raise made.refused
+    made = await inbox.decide(rows, actor, ruling, Chosen(job_ids=[job_id]))
+    [outcome] = made.outcomes
+    if outcome.refused is not None:
+        raise outcome.refused
 
 
 async def _proven(parts: Parts, actor: Actor, code: str) -> Actor:

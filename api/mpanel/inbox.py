@@ -13,11 +13,11 @@ from api.mpanel.inbox_shapes import (
     DetailOut,
     EntryOut,
     FilterIn,
+    FoundOut,
     GroupOut,
     GroupsOut,
     InboxPaging,
     OrphansOut,
-    OutcomeOut,
     StandstillOut,
 )
 from api.mpanel.payments import UnclaimedOut
@@ -62,10 +62,7 @@ async def list_groups(
 @router.post("/inbox/decide", responses=ACTS)
 async def decide(body: DecideIn, actor: Operator, rows: Rows) -> DecidedAllOut:
     """One act on one job, on several, or on all of a cause; each by itself."""
-    made = await inbox.decide(rows, actor, body.ruling, body.chosen)
-    refused = sum(one.refused is not None for one in made)
-    items = [OutcomeOut.of(one) for one in made]
-    return DecidedAllOut(items=items, decided=len(made) - refused, refused=refused)
+    return DecidedAllOut.of(await inbox.decide(rows, actor, body.ruling, body.chosen))
 
 
 @router.get("/inbox/{id}", responses=ABOUT_ONE)
@@ -75,10 +72,9 @@ async def show(job_id: Id, _: Operator, rows: Rows) -> DetailOut:
 
 
 @router.get("/find", responses=SIGNED_IN)
-async def find(q: Word, _: Operator, rows: Rows) -> Page[EntryOut]:
+async def find(q: Word, actor: Operator, rows: Rows) -> FoundOut:
     """Jobs by order, e-mail, domain, Stripe's or another provider's id, or run id."""
-    found = await inbox.find(rows, q)
-    return _page(found, len(found))
+    return FoundOut.told(await inbox.find(rows, actor, q))
 
 
 @router.get("/orphans", responses=SIGNED_IN)

@@ -11,7 +11,9 @@ from api.schemas import CamelModel, Page, Paging, Timestamp
 from api.services import inbox
 from api.services.inbox import Chosen, Detail, Filter, Ruling
 from models.causes import Suggestion
+from models.jobs import Unclaimed
 from models.money import to_number
+from models.queries.inbox import Place
 from models.states import Act, EffectState, JobKind, JobStatus, OrderStatus
 
 
@@ -60,8 +62,26 @@ class CustomerOut(CamelModel):
     mail_undeliverable: bool
 
 
+class UnclaimedOut(CamelModel):
+    """A payment of which a person has to say whether it is for this order."""
+
+    payment_intent_id: str
+    amount: float
+    currency: str
+
+    @classmethod
+    def of(cls, payment: Unclaimed) -> "UnclaimedOut":
+        """Its amount as the documents write money."""
+        return cls(
+            payment_intent_id=payment.payment_intent_id,
+            amount=to_number(payment.amount),
+            currency=payment.currency,
+        )
+
+
 class EntryOut(CamelModel):
-    """A job in the inbox. `taken`: what the customer paid and has not got back."""
+    """A job in the inbox. `taken`: what the customer paid and has not got back;
+    `unclaimed`: what they paid, and is not claimed for the order yet."""
 
     job: JobOut
     cause: CauseOut | None
@@ -73,6 +93,7 @@ class EntryOut(CamelModel):
     domain: str | None
     taken: float
     currency: str | None
+    unclaimed: list[UnclaimedOut]
 
     @classmethod
     def of(cls, entry: inbox.Entry) -> "EntryOut":
@@ -89,7 +110,20 @@ class EntryOut(CamelModel):
             domain=entry.domain,
             taken=to_number(entry.taken),
             currency=entry.currency,
+            unclaimed=[UnclaimedOut.of(one) for one in entry.job.unclaimed],
         )
+
+
+class FoundOut(Page[EntryOut]):
+    """`hint`: what else leads on, where the word itself leads to no job."""
+
+    hint: str | None
+
+    @classmethod
+    def told(cls, found: inbox.Found) -> "FoundOut":
+        """The jobs, or the hint."""
+        entries = [EntryOut.of(one) for one in found.entries]
+        return cls(items=entries, total=len(entries), hint=found.hint)
 
 
 class LineOut(CamelModel):
@@ -119,6 +153,7 @@ class MoneyOut(CamelModel):
     failed: float
     settled: float
     taken: float
+    unclaimed: list[UnclaimedOut]
     lines: list[LineOut]
 
     @classmethod
@@ -133,6 +168,7 @@ class MoneyOut(CamelModel):
             failed=to_number(money.failed),
             settled=to_number(money.settled),
             taken=to_number(money.taken),
+            unclaimed=[UnclaimedOut.of(one) for one in money.unclaimed],
             lines=[
                 LineOut(
                     item_id=line.item.id,
@@ -244,14 +280,24 @@ class InboxPaging(Paging, FilterIn):
     cause: Text | None = None
 
 
+class PlaceIO(CamelModel):
+    """Where the last job that was decided stood among those that wait."""
+
+    since: Timestamp
+    job_id: UUID
+
+
 class DecideIn(CamelModel):
-    """Either `jobIds` or a `cause`, all of which the filter lets through."""
+    """Either `jobIds` or a `cause`, all of which the filter lets through: at most
+    `most` at once, from behind `after` on, as the answer before this one told it."""
 
     act: Act
     reason: Why
     job_ids: list[UUID] = Field(default_factory=list, max_length=inbox.MOST_AT_ONCE)
     cause: Text | None = None
     only: FilterIn = Field(default_factory=FilterIn)
+    most: int = Field(default=inbox.MOST_AT_ONCE, ge=1, le=inbox.MOST_AT_ONCE)
+    after: PlaceIO | None = None
     step: Text | None = None
     correction: dict[Text, Text] = Field(default_factory=dict)
 
@@ -269,7 +315,8 @@ class DecideIn(CamelModel):
     @property
     def chosen(self) -> Chosen:
         """About which jobs."""
-        return Chosen(self.job_ids, self.cause, self.only.only)
+        after = Place(self.after.since, self.after.job_id) if self.after else None
+        return Chosen(self.job_ids, self.cause, self.only.only, after, self.most)
 
 
 class RefusalOut(CamelModel):
@@ -296,9 +343,25 @@ class OutcomeOut(CamelModel):
 
 
 class DecidedAllOut(CamelModel):
+    """`left`: how many more of the cause wait; send the same with this `after`."""
+
     items: list[OutcomeOut]
     decided: int
     refused: int
+    left: int
+    after: PlaceIO | None
+
+    @classmethod
+    def of(cls, made: inbox.Ruled) -> "DecidedAllOut":
+        """The answer, job by job."""
+        refused = sum(one.refused is not None for one in made.outcomes)
+        return cls(
+            items=[OutcomeOut.of(one) for one in made.outcomes],
+            decided=len(made.outcomes) - refused,
+            refused=refused,
+            left=made.left,
+            after=PlaceIO.model_validate(made.after) if made.after else None,
+        )
 
 
 class OrphanOut(CamelModel):

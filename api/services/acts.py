@@ -298,7 +298,12 @@ def _money(scene: Scene, refund: Cents) -> list[str]:
     if scene.order is None:
         return []
     if scene.claim is None:
-        return ["No payment is claimed for the order, so nothing is refunded."]
+        told = ["No payment is claimed for the order, so nothing is refunded."]
+        return told + [
+            f"{to_decimal(one.amount)} {one.currency} of {one.payment_intent_id} stay"
+            " at Stripe, listed as a payment that nobody claimed."
+            for one in scene.job.unclaimed
+        ]
     money = f"{to_decimal(refund)} {scene.claim.currency.upper()}"
     of = scene.claim.stripe_payment_intent_id
     if not refund:

@@ -16,17 +16,23 @@ from models.alerts import Alert
 from models.database import Session
 from models.effects import Effect
 from models.errors import DomainError, Invalid, StepUpRequired
-from models.jobs import Decision, Job, JobStep
-from models.money import Cents
+from models.jobs import Decision, Job, JobStep, Unclaimed
+from models.money import Cents, to_decimal
 from models.orders import Order, OrderItem
-from models.queries import alerts, found, inbox, jobs, order_views
-from models.queries.inbox import Doubt, Entry, Filter, Group
+from models.queries import alerts, found, inbox, jobs, order_views, payments
+from models.queries.inbox import Doubt, Entry, Filter, Group, Place
 from models.queries.order_views import OrderView
 from models.queries.slices import Slice, Window
-from models.states import GIVEN_BACK, Act, JobKind, RefundStatus
+from models.states import GIVEN_BACK, Act, JobKind, RefundStatus, UnclaimedStatus
 
 MOST_AT_ONCE: Final = 500
 ORPHAN: Final = "orphan"
+_NOT_KEPT: Final[Mapping[str, str]] = {
+    "ch_": "a charge",
+    "py_": "a charge",
+    "in_": "an invoice",
+    "sub_": "a subscription",
+}
 ALL: Final = Filter()
 
 
@@ -46,7 +52,8 @@ class Money:
 
     `returning`: refunds that are decided and not yet made at the provider; `failed`:
     those that Stripe could not make after all; `settled`: of `refunded`, what was
-    given back by hand, as an operator says.
+    given back by hand, as an operator says. `unclaimed`: what the customer paid, and
+    a person has to say whether it is for this order.
     """
 
     currency: str
@@ -56,6 +63,7 @@ class Money:
     returning: Cents
     failed: Cents
     settled: Cents
+    unclaimed: tuple[Unclaimed, ...]
     lines: tuple[Line, ...]
 
     @property
@@ -91,11 +99,14 @@ class Ruling:
 
 @dataclass(frozen=True)
 class Chosen:
-    """The jobs that a ruling is about: these, or all of one cause that pass."""
+    """The jobs that a ruling is about: these, or all of one cause that pass; at most
+    so many of them, from behind `after` on."""
 
     job_ids: Sequence[UUID] = ()
     cause: str | None = None
     only: Filter = ALL
+    after: Place | None = None
+    most: int = MOST_AT_ONCE
 
 
 @dataclass(frozen=True)
@@ -105,6 +116,24 @@ class Outcome:
     job_id: UUID
     decision: Decision | None = None
     refused: DomainError | None = None
+
+
+@dataclass(frozen=True)
+class Ruled:
+    """What became of a ruling. `left`: how many more of the cause wait; they are
+    decided by the same ruling `after` this place."""
+
+    outcomes: Sequence[Outcome]
+    left: int = 0
+    after: Place | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """`hint`: what leads on, where there is no job."""
+
+    entries: Sequence[Entry]
+    hint: str | None = None
 
 
 @dataclass(frozen=True)
@@ -158,32 +187,70 @@ async def detail(session: Session, job_id: UUID) -> Detail:
 
 async def decide(
     session: Session, actor: Actor, ruling: Ruling, chosen: Chosen
-) -> list[Outcome]:
+) -> Ruled:
     """Decides each job by itself: one that is refused stops no other.
 
-    Safe to repeat: what is decided already keeps its decision. At most
-    `MOST_AT_ONCE` jobs of a cause; the longest wait comes first. Raises
+    Safe to repeat: what is decided already keeps its decision. Of a cause the longest
+    wait comes first, and what is left is told. Raises
     `StepUpRequired`, of an abort before anything is decided.
     """
     if ruling.act in jobs.ABORTS:
         actor.prove_fresh("an abort")
     job_ids = list(dict.fromkeys(chosen.job_ids))
+    left, last = 0, None
     if chosen.cause is not None:
-        group = await _group(session, chosen.cause, chosen.only)
-        if group is not None:
-            job_ids += await inbox.waiting_ids(
-                session, group.signs, chosen.only, limit=MOST_AT_ONCE
-            )
+        places, left = await _of_cause(session, chosen.cause, chosen)
+        job_ids += [place.job_id for place in places]
+        last = places[-1] if left else None
     await session.commit()
-    return [await _one(session, actor, ruling, job_id) for job_id in job_ids]
+    outcomes = [await _one(session, actor, ruling, job_id) for job_id in job_ids]
+    return Ruled(outcomes, left, last)
 
 
-async def find(session: Session, word: str) -> list[Entry]:
+async def _of_cause(
+    session: Session, cause: str, chosen: Chosen
+) -> tuple[Sequence[Place], int]:
+    """Those that come next, and how many wait behind them."""
+    group = await _group(session, cause, chosen.only)
+    if group is None:
+        return (), 0
+    about = (session, group.signs, chosen.only)
+    places = await inbox.waiting_at(*about, limit=chosen.most, after=chosen.after)
+    if len(places) < chosen.most:
+        return places, 0
+    return places, await inbox.count_behind(*about, places[-1])
+
+
+async def find(session: Session, actor: Actor, word: str) -> Found:
     """The jobs that an id, an address, a domain or a provider's word leads to."""
     if "\x00" in word:
         raise Invalid("q", "a word holds no NUL character")
     ids = await found.jobs_by(session, word)
-    return await inbox.entries_of(session, ids) if ids else []
+    if ids:
+        return Found(await inbox.entries_of(session, ids))
+    return Found([], await _hint(session, actor, word.strip()))
+
+
+async def _hint(session: Session, actor: Actor, word: str) -> str | None:
+    """Of Stripe's ids we keep some; the others lead on in Stripe's dashboard."""
+    for prefix, what in _NOT_KEPT.items():
+        if word.startswith(prefix):
+            return (
+                f"The id of {what} is not kept here. Open {word} in Stripe's"
+                " dashboard and look for its payment (pi_...) or customer (cus_...)."
+            )
+    if not word.startswith("pi_") or not actor.platform:
+        return None
+    listed = await payments.unclaimed_by(session, word)
+    if listed is None:
+        return None
+    if listed.status != UnclaimedStatus.LISTED:
+        return f"{word} was a payment that nobody claimed; it is {listed.status}."
+    return (
+        f"{word} is a payment that nobody claimed: {to_decimal(listed.amount)}"
+        f" {listed.currency.upper()}. Make the order or the refund of {listed.id}:"
+        " mpanel inbox payments."
+    )
 
 
 async def orphans(session: Session, window: Window) -> Orphans:
@@ -260,6 +327,7 @@ def _money(scene: Scene, order: Order) -> Money:
         returning=_sum(scene, RefundStatus.INTENDED),
         failed=_sum(scene, RefundStatus.FAILED),
         settled=_sum(scene, RefundStatus.SETTLED),
+        unclaimed=tuple(scene.job.unclaimed),
         lines=tuple(
             Line(item, job, by_line.get(item.id, 0), scene.share(item))
             for item, job in scene.lines

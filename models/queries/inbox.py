@@ -6,7 +6,7 @@ A job stays here until its reason is gone, whether it waits for a decision or st
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Select, func, tuple_
@@ -61,6 +61,13 @@ class Entry:
     domain: str | None
     taken: Cents
     currency: str | None
+
+
+class Place(NamedTuple):
+    """Where a job stands among those that wait."""
+
+    since: datetime
+    job_id: UUID
 
 
 @dataclass(frozen=True)
@@ -147,15 +154,40 @@ async def entries_of(session: Session, job_ids: Sequence[UUID]) -> list[Entry]:
     return await _read(session, asked.order_by(col(Job.created_at).desc(), col(Job.id)))
 
 
-async def waiting_ids(
-    session: Session, signs: Sequence[Signs], only: Filter, *, limit: int
-) -> Sequence[UUID]:
-    """The jobs of one cause, the longest wait first."""
-    asked = _waiting(select(Job.id), only).where(
+async def waiting_at(
+    session: Session,
+    signs: Sequence[Signs],
+    only: Filter,
+    *,
+    limit: int,
+    after: Place | None = None,
+) -> Sequence[Place]:
+    """The jobs of one cause, the longest wait first, from behind `after` on."""
+    asked = _behind(
+        select(col(Job.updated_at), col(Job.id)), signs, only, after
+    ).order_by(col(Job.updated_at), col(Job.id))
+    found = (await session.exec(asked.limit(limit))).all()
+    return [Place(*row) for row in found]
+
+
+async def count_behind(
+    session: Session, signs: Sequence[Signs], only: Filter, after: Place
+) -> int:
+    """How many of one cause wait behind this place."""
+    asked = _behind(select(func.count()).select_from(Job), signs, only, after)
+    return int((await session.exec(asked)).one())
+
+
+def _behind(
+    asked: Any, signs: Sequence[Signs], only: Filter, after: Place | None
+) -> Any:
+    asked = _waiting(asked, only).where(
         tuple_(*_SIGNS).in_([_words(one) for one in signs])
     )
-    asked = asked.order_by(col(Job.updated_at), col(Job.id)).limit(limit)
-    return list((await session.exec(asked)).all())
+    if after is None:
+        return asked
+    here = tuple_(col(Job.updated_at), col(Job.id))
+    return asked.where(here > (after.since, after.job_id))
 
 
 async def effects_of(session: Session, jobs: Sequence[Job]) -> Sequence[Effect]:

@@ -55,6 +55,19 @@ async def unclaimed(
     return await page(session, query, window)
 
 
+async def unclaimed_by(
+    session: Session, payment_intent_id: str
+) -> UnclaimedPayment | None:
+    """The payment, if it was ever listed as nobody's."""
+    return (
+        await session.exec(
+            select(UnclaimedPayment).where(
+                UnclaimedPayment.stripe_payment_intent_id == payment_intent_id
+            )
+        )
+    ).one_or_none()
+
+
 async def hold_unclaimed(session: Session, payment_id: UUID) -> UnclaimedPayment:
     """The payment, locked until the transaction ends. Raises `NotFound`."""
     found = (

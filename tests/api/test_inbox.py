@@ -27,6 +27,7 @@ from models.states import (
     Reason,
     RefundStatus,
     StepStatus,
+    UnclaimedStatus,
 )
 from models.tenants import MIGRAHOSTING
 from models.users import Role
@@ -326,19 +327,60 @@ async def test_an_order_that_waits_for_its_payment_has_taken_no_money(
         provider=None,
         error_class=None,
         error_code="too_much",
+        input={
+            "unclaimed": [
+                {"payment_intent_id": "pi_near", "amount": 5698, "currency": "USD"}
+            ]
+        },
     )
 
     told = await get(operator, f"{INBOX}/{placed.root}")
 
     assert told["cause"]["title"] == "The customer paid too much"
     assert told["money"]["taken"] == 0
+    paid = [{"paymentIntentId": "pi_near", "amount": 56.98, "currency": "USD"}]
+    assert told["unclaimed"] == told["money"]["unclaimed"] == paid
+    (listed,) = (await get(operator, INBOX))["items"]
+    assert listed["unclaimed"] == paid
     whole = act(told, "abort_order")
     assert (whole["allowed"], whole["refund"]) == (True, 0)
     assert any("No payment is claimed" in one for one in whole["would"])
+    assert any("56.98 USD of pi_near stay at Stripe" in one for one in whole["would"])
     assert any("ends as cancelled" in one for one in whole["would"])
     assert act(told, "abort_item")["whyNot"] == (
         "this job is the order itself: abort the order"
     )
+
+
+async def test_refunds_are_told_apart_by_what_became_of_them(
+    db: Database, place: Place, operator: httpx.AsyncClient
+) -> None:
+    placed = await place()
+    await park(db, placed.website)
+    amounts = dict(zip(RefundStatus, (100, 200, 300, 400), strict=True))
+    await rows.add(
+        db,
+        *(
+            PaymentRefund(
+                tenant_id=MIGRAHOSTING,
+                key=str(status),
+                order_id=placed.order_id,
+                stripe_payment_intent_id=placed.payment,
+                amount=amount,
+                currency="usd",
+                status=status,
+            )
+            for status, amount in amounts.items()
+        ),
+    )
+
+    money = (await get(operator, f"{INBOX}/{placed.website}"))["money"]
+
+    assert (money["returning"], money["failed"]) == (1.0, 3.0)
+    assert (money["refunded"], money["settled"]) == (6.0, 4.0)
+    assert money["taken"] == 48.98
+    (entry,) = (await get(operator, INBOX))["items"]
+    assert entry["taken"] == money["taken"]
 
 
 async def test_a_stuck_undo_is_told_as_one_and_is_not_aborted_again(
@@ -402,6 +444,30 @@ async def test_one_act_on_all_of_a_cause_decides_each_by_itself(
         written = (await session.exec(select(Decision))).all()
     assert {one.job_id for one in written} == {placed[0].website, placed[2].website}
     assert {one.act for one in written} == {Act.RETRY}
+
+
+async def test_what_is_left_of_a_cause_is_told_and_decided_by_the_same_again(
+    db: Database, place: Place, operator: httpx.AsyncClient
+) -> None:
+    placed = [(await place()).website for _ in range(5)]
+    for one in placed:
+        await park(db, one)
+    cause = "hosting.rejected.credentials"
+    body: dict[str, Any] = {"act": "retry", "reason": "x", "cause": cause, "most": 2}
+
+    answers: list[dict[str, Any]] = []
+    while not answers or answers[-1]["after"]:
+        after = {"after": answers[-1]["after"]} if answers else {}
+        answer = await operator.post(f"{INBOX}/decide", json=body | after)
+        answers.append(answer.json())
+
+    assert [(one["decided"], one["left"]) for one in answers] == [
+        (2, 3),
+        (2, 1),
+        (1, 0),
+    ]
+    decided = [one["jobId"] for answer in answers for one in answer["items"]]
+    assert decided == [str(one) for one in placed], "the longest wait comes first"
 
 
 async def test_under_one_key_a_ruling_is_made_once_refusals_and_all(
@@ -509,6 +575,43 @@ async def test_a_job_is_found_by_whatever_is_at_hand(
     }
 
     assert found == words
+
+
+async def test_a_word_that_leads_to_no_job_says_what_leads_on(
+    db: Database, place: Place, log_in: LogIn
+) -> None:
+    root, operator = await log_in(Role.SUPER_ADMIN), await log_in(Role.OPERATOR)
+    placed = await place()
+    nobodys = UnclaimedPayment(
+        stripe_payment_intent_id="pi_nobody",
+        amount=1999,
+        currency="usd",
+        paid_at=utc_now(),
+    )
+    decided = UnclaimedPayment(
+        stripe_payment_intent_id="pi_decided",
+        amount=1999,
+        currency="usd",
+        paid_at=utc_now(),
+        status=UnclaimedStatus.REFUNDED,
+    )
+    await rows.add(db, nobodys, decided)
+
+    async def hint(client: httpx.AsyncClient, word: str) -> str:
+        told = await get(client, "/api/operator/find", q=word)
+        assert told["items"] == [] or told["hint"] is None
+        return str(told["hint"] or "")
+
+    assert "19.99 USD. Make the order or the refund of " in await hint(
+        root, "pi_nobody"
+    )
+    assert str(nobodys.id) in await hint(root, "pi_nobody")
+    assert "it is refunded" in await hint(root, "pi_decided")
+    assert await hint(operator, "pi_nobody") == "", "payments are the platform's"
+    for word in ("ch_1", "py_1", "in_1", "sub_1"):
+        assert "payment (pi_...) or customer (cus_...)" in await hint(operator, word)
+    for word in ("pi_never", placed.payment, "nobody@example.com"):
+        assert await hint(root, word) == ""
 
 
 async def test_another_tenants_jobs_are_neither_listed_nor_found_nor_decided(

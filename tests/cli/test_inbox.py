@@ -4,7 +4,8 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -17,17 +18,23 @@ from sqlmodel import select
 from api.auth.demand import Demand
 from api.auth.passwords import _HASHER
 from api.settings import ApiSettings
+from models.alerts import Alert
 from models.base import utc_now
 from models.database import Database
-from models.jobs import Decision, Job
+from models.effects import Effect
+from models.jobs import Decision, Job, JobStep
+from models.orders import Order
+from models.payments import PaymentRefund, UnclaimedPayment
 from models.sessions import LoginSession
-from models.states import JobStatus, Reason
+from models.states import EffectState, JobKind, JobStatus, Reason, StepStatus
+from models.tenants import MIGRAHOSTING
 from models.users import Role
 from tests.api import rows
 from tests.api.conftest import add_user, app, no_temporal, settings
 from tests.api.live import Site, live
 from tests.api.people import enrol, log_in, person
-from workers.cli.client import Api, Login
+from workers.cli.client import Api, CallFailed, Login
+from workers.cli.following import states
 from workers.dev.folder import DataFolder
 
 __all__ = ["app", "no_temporal", "settings"]
@@ -231,6 +238,9 @@ async def test_all_of_a_cause_are_decided_at_once(
     job = await waiting(db)
     cause = "hosting.rejected.disk_full"
 
+    listed = await mpanel("inbox", "list", "--cause", cause)
+    assert (listed.code, str(job.id) in listed.out) == (0, True)
+    assert "Ada Byron <ada@example.com>" in listed.out
     done = await mpanel("inbox", "retry", "--cause", cause, "--yes", "--json")
 
     told = json.loads(done.out)
@@ -263,6 +273,8 @@ async def test_what_is_found_and_what_is_not(mpanel: Terminal, db: Database) -> 
 
     found = await mpanel("inbox", "find", "ada@example.com", "nobody@example.com")
     assert str(job.id) in found.out
+    charge = await mpanel("inbox", "find", "ch_3Nx")
+    assert "look for its payment (pi_...)" in charge.out
     nothing = await mpanel("inbox", "show", "nobody@example.com")
     assert (nothing.code, nothing.err) == (
         1,
@@ -274,6 +286,18 @@ async def test_a_job_is_watched_until_it_ends(
     mpanel: Terminal, site: Site, db: Database
 ) -> None:
     job = await waiting(db)
+    step = JobStep(
+        tenant_id=job.tenant_id,
+        job_id=job.id,
+        name="create_site",
+        status=StepStatus.PARKED,
+        generation=1,
+        scheduled_at=utc_now(),
+        tried_at=utc_now(),
+        phase=1,
+        tries=1,
+    )
+    await rows.add(db, step)
     watching = asyncio.create_task(mpanel("inbox", "watch", str(job.id)))
     async with asyncio.timeout(60):
         while not site.parts.feed.open:  # noqa: ASYNC110
@@ -281,12 +305,194 @@ async def test_a_job_is_watched_until_it_ends(
     async with db.platform() as session:
         row = await session.get_one(Job, job.id)
         row.status, row.reason = JobStatus.FAILED, None
+        (await session.get_one(JobStep, step.id)).status = StepStatus.SUCCEEDED
         await session.commit()
 
     said = await watching
 
     assert said.code == 0, said.err
-    assert said.out.splitlines()[-1] == "job failed"
+    assert said.out.splitlines() == [
+        "create_site parked",
+        "job needs_attention",
+        "create_site succeeded",
+        "job failed",
+    ]
+
+
+async def an_order(db: Database) -> tuple[Order, Job]:
+    """Of Ada's, whose own job waits for its payment."""
+    buyer = rows.customer(email="ada@example.com", name="Ada Byron")
+    order, _ = rows.order(buyer)
+    order.stripe_payment_intent_id = "pi_hers"
+    root = rows.job(
+        kind=JobKind.FULFIL_ORDER,
+        subject_id=order.id,
+        order_id=order.id,
+        status=JobStatus.NEEDS_ATTENTION,
+        step="prove_payment",
+        reason=Reason.PAYMENT_AMBIGUOUS,
+        error_code="too_much",
+        started_generation=1,
+        input={
+            "unclaimed": [
+                {"payment_intent_id": "pi_hers", "amount": 5698, "currency": "USD"}
+            ]
+        },
+    )
+    await rows.add(db, buyer, order, root)
+    return order, root
+
+
+async def test_an_order_is_found_by_its_ids_and_aborted_as_a_whole(
+    mpanel: Terminal, db: Database
+) -> None:
+    order, root = await an_order(db)
+
+    found = await mpanel("inbox", "find", str(order.id))
+    assert str(root.id) in found.out
+    assert "56.98 USD unclaimed" in " ".join(found.out.split())
+    shown = await mpanel("inbox", "show", "pi_hers")
+    assert "56.98 USD  of pi_hers, not claimed yet" in shown.out
+    done = await mpanel(
+        "inbox", "abort", "pi_hers", "--order", "--reason", "asked", "--yes"
+    )
+
+    assert done.code == 0, done.err
+    assert "56.98 USD of pi_hers stay at Stripe" in done.out
+    async with db.platform() as session:
+        (decision,) = await decisions(session)
+    assert (decision.act, decision.job_id) == ("abort_order", root.id)
+
+
+async def test_what_nobody_is_sure_of_is_listed_a_page_at_a_time(
+    mpanel: Terminal, db: Database
+) -> None:
+    job = await waiting(db)
+    orphan = Alert(
+        tenant_id=MIGRAHOSTING,
+        cause="orphan",
+        subject_id=job.id,
+        message="the site of mp000000000000 on srv1 carries our mark",
+    )
+    unsure = [
+        Effect(
+            tenant_id=MIGRAHOSTING,
+            job_id=job.id,
+            owner_id=job.subject_id,
+            provider="powerdns",
+            kind="record",
+            reference=f"reference-{number:02}",
+            state=EffectState.INTENDED,
+        )
+        for number in range(52)
+    ]
+    await rows.add(db, orphan, *unsure)
+
+    first = await mpanel("inbox", "orphans")
+    second = await mpanel("inbox", "orphans", "--page", "2")
+
+    assert "! the site of mp000000000000 on srv1" in first.out
+    assert f"? record reference-00 at powerdns: begun by job {job.id}" in first.out
+    assert "... and 2 more: --page 2" in first.out
+    assert second.out.count("? record") == 2
+    assert "more" not in second.out
+
+
+async def test_a_payment_that_nobody_claimed_becomes_a_refund_or_an_order(
+    mpanel: Terminal, db: Database
+) -> None:
+    bought = rows.product(code="wp_growth")
+    listed = [
+        UnclaimedPayment(
+            stripe_payment_intent_id=f"pi_{number}",
+            stripe_customer_id=f"cus_{number}",
+            amount=4999,
+            currency="usd",
+            paid_at=utc_now(),
+        )
+        for number in range(2)
+    ]
+    await rows.add(db, bought, *listed)
+
+    shown = await mpanel("inbox", "payments")
+    for one in listed:
+        assert str(one.id) in shown.out
+        assert one.stripe_payment_intent_id in shown.out
+    assert "49.99 USD" in shown.out
+    refund = ("inbox", "payments", "refund", str(listed[0].id), "--reason", "a gift")
+    assert (await mpanel(*refund)).code == 2, "it asks first"
+    refunded = await mpanel(*refund, "--yes")
+    ordered = await mpanel(
+        "inbox",
+        "payments",
+        "order",
+        str(listed[1].id),
+        "--email",
+        "ada@example.com",
+        "--item",
+        "wp_growth",
+    )
+
+    assert refunded.out == "49.99 USD are being refunded.\n", refunded.err
+    async with db.platform() as session:
+        (kept,) = (await session.exec(select(PaymentRefund))).all()
+        (order,) = (await session.exec(select(Order))).all()
+        (job,) = (await session.exec(select(Job))).all()
+    assert kept.stripe_payment_intent_id == "pi_0"
+    assert f"Order {order.id} is made." in ordered.out, ordered.err
+    assert f"mpanel inbox watch {job.id}" in " ".join(ordered.out.split())
+
+
+async def test_the_last_page_says_of_no_other(mpanel: Terminal, db: Database) -> None:
+    made = [
+        rows.job(
+            status=JobStatus.NEEDS_ATTENTION, step="create_site", reason=Reason.REJECTED
+        )
+        for _ in range(51)
+    ]
+    await rows.add(db, *made)
+
+    first, second = [
+        await mpanel("inbox", "list", "--page", str(page)) for page in (1, 2)
+    ]
+
+    assert "... and 1 more: --page 2" in first.out
+    assert "more" not in second.out
+    assert len(second.out.splitlines()) == 2
+
+
+async def test_a_watch_outlives_a_restart_of_the_api_and_no_more_than_that() -> None:
+    pauses: list[float] = []
+    back = Restarting(away=5)
+    told = list(states(back, "the-job", pause=pauses.append))  # type: ignore[arg-type]
+
+    assert [one["n"] for one in told] == [1, 2]
+    assert back.asked == ["", *["7"] * 6], "it goes on where it was"
+    assert pauses == [0.5, 1.0, 2.0, 4.0, 5.0]
+
+    pauses.clear()
+    with pytest.raises(CallFailed):
+        list(states(Restarting(away=1000), "the-job", pause=pauses.append))  # type: ignore[arg-type]
+    assert 30 < sum(pauses) < 120
+
+
+class Restarting:
+    """An API that breaks off after its first word, and is away for a while."""
+
+    def __init__(self, *, away: int) -> None:
+        self.asked: list[str] = []
+        self._away = away
+
+    @contextmanager
+    def stream(self, _: str, last_id: str) -> Iterator[httpx.Response]:
+        self.asked.append(last_id)
+        if len(self.asked) == 1:
+            yield httpx.Response(200, text='id: 7\ndata: {"n": 1}\n\n')
+        elif len(self.asked) <= self._away + 1:
+            raise CallFailed("it does not answer", code="UNREACHABLE")
+        else:
+            end = "event: end\ndata: {}\n\n"
+            yield httpx.Response(200, text=f'id: 8\ndata: {{"n": 2}}\n\n{end}')
 
 
 async def test_empty_lists_say_that_all_is_well(mpanel: Terminal) -> None:

@@ -6,12 +6,13 @@ from playwright.async_api import expect
 from models.customers import Customer
 from models.jobs import Decision, Job
 from models.orders import Order
+from models.payments import PaymentClaim
 from models.states import Act, JobKind, JobStatus, OrderStatus
 from models.users import User
 from tests.console.browsing import DESKTOP, PHONE
 from tests.console.conftest import OpenTab
 from tests.judge import balanced, golden
-from tests.workflows.operator import refunds
+from tests.workflows.operator import abort_order, refunds
 from tests.workflows.paths import (
     finished,
     job_of_line,
@@ -101,6 +102,40 @@ async def test_an_abort_says_first_what_it_does(
     assert await refunds(here, order) == [5498]
     assert await here.sites() == set()
     await balanced(here)
+
+
+async def test_a_refund_that_stripe_will_never_make_goes_on_by_one_click(
+    here: World, olga: User, tab: OpenTab
+) -> None:
+    order, website = await parked_at_site(here)
+    [claim] = await rows(here, PaymentClaim, order_id=order.id)
+    disputed = {"payment_intent": claim.stripe_payment_intent_id}
+    await here.control("stripe", "POST", "dispute", json=disputed)
+    await abort_order(here, website)
+    root = await here.parked(await here.job_of(order))
+    window = await tab(size=PHONE)
+    await window.go(f"/console/inbox/{root.id}")
+    await window.log_in(olga.email)
+    await window.says(
+        "Refund stuck: The payment is disputed",
+        "skip the refund, and it counts as given back by hand",
+        "54.98 USD on their way back.",
+    )
+    await window.page.get_by_text("Go on without it", exact=True).click()
+    form = window.page.locator("details.act[open]")
+    await expect(form).to_contain_text("54.98 USD of pi_")
+    await expect(form).to_contain_text("count as given back by hand.")
+    await window.fits()
+    await window.page.get_by_text("Go on without it", exact=True).click()
+
+    await window.decide("Go on without it", "it was lost", "Yes, go on without it")
+
+    await window.says("54.98 USD given back.", "Of that 54.98 USD by hand")
+    await expect(window.page.locator("#state h1")).to_have_text("Undone")
+    await finished(here, root, JobStatus.FAILED)
+    assert (await here.read(Order, order.id)).status == OrderStatus.FAILED
+    assert await refunds(here, order) == []
+    assert (await balanced(here)).by_hand == 5498
 
 
 async def test_all_of_a_cause_are_tried_again_at_once(

@@ -24,6 +24,7 @@ from api.app import create_app
 from api.auth.demand import Demand
 from api.settings import ApiSettings
 from models.base import utc_now
+from models.customers import Customer
 from models.database import Database
 from models.jobs import Job, ProviderAccount
 from models.orders import Order
@@ -75,6 +76,7 @@ class Expected:
     exists: frozenset[str]
     act: str
     taken: float = PAID
+    unclaimed: float = 0
     ends: OrderStatus = OrderStatus.COMPLETED
     queues: tuple[str, ...] = ALL
 
@@ -251,6 +253,8 @@ async def nothing() -> None:
     """Some faults are healed by the decision itself."""
 
 
+# At which provider each exists, and on which of our accounts there.
+AT = {"site": ("cloudpanel", "srv1"), "record": ("powerdns", "")}
 SITE, RECORD = "site present", "record present"
 MAYBE_SITE, MAYBE_RECORD = "site intended", "record intended"
 BOTH = frozenset({SITE, RECORD})
@@ -298,7 +302,12 @@ TABLE = {
         "correct",
     ),
     "payment ambiguous": Expected(
-        paid_too_much, ("paid too much", "5698 USD"), frozenset(), "correct", taken=0
+        paid_too_much,
+        ("paid too much", "5698 USD"),
+        frozenset(),
+        "correct",
+        taken=0,
+        unclaimed=PAID + 2,
     ),
     "worker gone": Expected(
         worker_gone,
@@ -433,8 +442,17 @@ async def the_row(
     )
     for words in expected.says:
         assert words in told, f"{words!r} is not said: {told}"
-    assert detail["customer"]["email"].endswith("@example.com")
+    buyer = await here.read(Customer, order.customer_id)
+    assert (detail["customer"]["id"], detail["customer"]["email"]) == (
+        str(buyer.id),
+        buyer.email,
+    )
+    for effect in detail["effects"]:
+        assert (effect["provider"], effect["account"]) == AT[effect["kind"]]
     assert detail["money"]["taken"] == entry["taken"] == expected.taken
+    for told_of in (entry, detail, detail["money"]):
+        paid = [one["amount"] for one in told_of["unclaimed"]]
+        assert sum(paid) == pytest.approx(expected.unclaimed)
     assert cause["act"] == expected.act
     groups = (await get(api, "/api/operator/inbox/groups"))["items"]
     assert cause["id"] in {group["cause"]["id"] for group in groups}

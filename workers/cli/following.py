@@ -1,7 +1,8 @@
 """`mpanel inbox watch`: a job as it changes, by the API's own stream."""
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,7 +13,11 @@ from rich.live import Live
 from workers.cli.client import Api, CallFailed
 from workers.cli.inbox_view import live
 
-_TRIES: Final = 5
+# An API that restarts is back within a minute.
+_TRIES: Final = 12
+_FIRST, _LONGEST = 0.5, 5.0
+# An answer without a code of ours is a proxy's: nobody is behind it just now.
+_AWAY: Final = ("UNREACHABLE", "")
 
 
 @dataclass
@@ -40,8 +45,13 @@ def follow(api: Api, job_id: str) -> None:
                 said.add(line)
 
 
-def states(api: Api, job_id: str) -> Iterator[dict[str, Any]]:
-    """Each state of the job, to its last. Raises `CallFailed`."""
+def states(
+    api: Api, job_id: str, *, pause: Callable[[float], None] = time.sleep
+) -> Iterator[dict[str, Any]]:
+    """Each state of the job, to its last; a restart of the API is waited for.
+
+    Raises `CallFailed`.
+    """
     last_id, broken = "", 0
     while True:
         try:
@@ -53,10 +63,11 @@ def states(api: Api, job_id: str) -> Iterator[dict[str, Any]]:
                     last_id = event.id or last_id
                     yield json.loads(event.data)
         except (httpx.StreamError, CallFailed) as failed:
-            unreachable = getattr(failed, "code", "UNREACHABLE") == "UNREACHABLE"
+            away = getattr(failed, "code", "UNREACHABLE") in _AWAY
             broken += 1
-            if not unreachable or broken > _TRIES:
+            if not away or broken > _TRIES:
                 raise
+            pause(min(_FIRST * 2 ** (broken - 1), _LONGEST))
 
 
 def events(lines: Iterator[str]) -> Iterator[Event]:

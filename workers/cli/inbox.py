@@ -9,6 +9,7 @@ import typer
 if TYPE_CHECKING:
     from workers.cli.client import Api
 
+PAGE = 50
 app = typer.Typer(
     invoke_without_command=True,
     rich_markup_mode="markdown",
@@ -33,6 +34,7 @@ Cause = Annotated[
 ]
 Reason = Annotated[str, typer.Option(help="Why; kept in the audit log.")]
 Step = Annotated[str | None, typer.Option(help="One of several steps that wait.")]
+Page = Annotated[int, typer.Option(help="Of fifty; the first is 1.", min=1)]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask whether to.")]
 
 
@@ -58,7 +60,7 @@ def inbox(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 @app.command("list")
-def list_(cause: Cause = None, page: int = 1, as_json: AsJson = False) -> None:
+def list_(cause: Cause = None, page: Page = 1, as_json: AsJson = False) -> None:
     """Jobs that wait, the longest wait first.
 
     Each with its customer and the money that was taken.
@@ -69,8 +71,11 @@ def list_(cause: Cause = None, page: int = 1, as_json: AsJson = False) -> None:
     """
     _show(
         as_json,
-        lambda api: api.get("/api/operator/inbox", cause=cause, page=page, pageSize=50),
+        lambda api: api.get(
+            "/api/operator/inbox", cause=cause, page=page, pageSize=PAGE
+        ),
         "entries",
+        page=page,
     )
 
 
@@ -190,10 +195,13 @@ def find(
 
     def ask(api: "Api") -> dict[str, Any]:
         found: dict[str, Any] = {}
+        hints: list[str] = []
         for word in words:
-            for entry in api.get("/api/operator/find", q=word)["items"]:
-                found[entry["job"]["id"]] = entry
-        return {"items": list(found.values()), "total": len(found)}
+            told = api.get("/api/operator/find", q=word)
+            found |= {entry["job"]["id"]: entry for entry in told["items"]}
+            hints += [told["hint"]] if told["hint"] else []
+        hint = "\n".join(hints) or None
+        return {"items": list(found.values()), "total": len(found), "hint": hint}
 
     _show(as_json, ask, "entries")
 
@@ -216,7 +224,7 @@ def watch(job: Job) -> None:
 
 
 @app.command()
-def orphans(as_json: AsJson = False) -> None:
+def orphans(page: Page = 1, as_json: AsJson = False) -> None:
     """What providers have and our ledger has not, and what nobody is sure of.
 
     Nothing of it is removed by itself: it may be a customer's.
@@ -225,11 +233,16 @@ def orphans(as_json: AsJson = False) -> None:
 
         mpanel inbox orphans
     """
-    _show(as_json, lambda api: api.get("/api/operator/orphans"), "orphans")
+    _show(
+        as_json,
+        lambda api: api.get("/api/operator/orphans", page=page, pageSize=PAGE),
+        "orphans",
+        page=page,
+    )
 
 
 @payments_app.callback()
-def payments(context: typer.Context, as_json: AsJson = False) -> None:
+def payments(context: typer.Context, page: Page = 1, as_json: AsJson = False) -> None:
     """Payments that nobody claimed.
 
     Then `order` or `refund` one of them.
@@ -241,7 +254,12 @@ def payments(context: typer.Context, as_json: AsJson = False) -> None:
         mpanel inbox payments refund 7d1c... --reason "paid twice"
     """
     if context.invoked_subcommand is None:
-        _show(as_json, lambda api: api.get("/api/operator/payments"), "payments")
+        _show(
+            as_json,
+            lambda api: api.get("/api/operator/payments", page=page, pageSize=PAGE),
+            "payments",
+            page=page,
+        )
 
 
 @payments_app.command("order")
@@ -323,14 +341,27 @@ def _decide(
         if not as_json:
             view.before_all(act, found)
     _confirm("Do it?", yes=yes)
-    made = api.post(
-        "/api/operator/inbox/decide", body | {"act": act, "reason": reason} | more
-    )
+    made = _decide_all(api, body | {"act": act, "reason": reason} | more)
     if as_json:
         view.plain(made)
     else:
         view.outcomes(made)
     raise typer.Exit(1 if made["refused"] else 0)
+
+
+def _decide_all(api: "Api", body: dict[str, Any]) -> dict[str, Any]:
+    """The API decides so many at once; all together, as one answer."""
+    made: dict[str, Any] = {"items": [], "decided": 0, "refused": 0}
+    after: dict[str, Any] | None = None
+    while True:
+        asked = body | ({"after": after} if after else {})
+        part = api.post("/api/operator/inbox/decide", asked)
+        made["items"] += part["items"]
+        for key in ("decided", "refused"):
+            made[key] += part[key]
+        after = part["after"]
+        if after is None:
+            return made | {"left": part["left"], "after": None}
 
 
 def _detail(api: "Api", job: str | None) -> dict[str, Any]:
@@ -345,7 +376,8 @@ def _job_id(api: "Api", word: str | None) -> str:
 
     if word is None:
         raise CallFailed("Name a JOB. See: mpanel inbox list")
-    found = api.get("/api/operator/find", q=word)["items"]
+    told = api.get("/api/operator/find", q=word)
+    found = told["items"]
     ids = [entry["job"]["id"] for entry in found]
     if word in ids:
         return word
@@ -356,7 +388,8 @@ def _job_id(api: "Api", word: str | None) -> str:
         try:
             UUID(word)
         except ValueError:
-            raise CallFailed(f"Nothing is found by {word!r}.") from None
+            nothing = f"Nothing is found by {word!r}."
+            raise CallFailed(told["hint"] or nothing) from None
         return word
     raise CallFailed(
         f"{word!r} finds {len(waiting or ids)} jobs; name one of them. See: mpanel"
@@ -364,12 +397,17 @@ def _job_id(api: "Api", word: str | None) -> str:
     )
 
 
-def _show(as_json: bool, ask: Callable[["Api"], dict[str, Any]], how: str) -> None:
+def _show(
+    as_json: bool, ask: Callable[["Api"], dict[str, Any]], how: str, **more: Any
+) -> None:
     from workers.cli.client import connected
     from workers.cli.inbox_view import View
 
     answer, view = ask(connected()), View()
-    getattr(view, "plain" if as_json else how)(answer)
+    if as_json:
+        view.plain(answer)
+    else:
+        getattr(view, how)(answer, **more)
 
 
 def _confirm(question: str, *, yes: bool) -> None:

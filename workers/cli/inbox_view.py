@@ -12,6 +12,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from workers.cli.inbox import PAGE
+
 _ACTS = {
     "retry": "retry",
     "correct": "set right, then retry",
@@ -27,6 +29,12 @@ _SIGNS = {
     "parked": "[red]![/]",
     "skipped": "[dim]→[/]",
     "cancelled": "[dim]x[/]",
+}
+_RETURNS = {
+    "refunded": "given back",
+    "settled": "of that by hand, as an operator said",
+    "returning": "on their way back",
+    "failed": "could not be given back: do it by other means",
 }
 _STATES = {"present": "[green]✓[/]", "intended": "[yellow]?[/]", "removed": "[dim]-[/]"}
 
@@ -68,9 +76,12 @@ class View:
             f"[dim]See the jobs: mpanel inbox list --cause {first}[/]", soft_wrap=True
         )
 
-    def entries(self, answer: dict[str, Any]) -> None:
+    def entries(self, answer: dict[str, Any], *, page: int = 1) -> None:
         """Jobs, one a line."""
         if not answer["items"]:
+            if answer.get("hint"):
+                self._out.print(escape(answer["hint"]), soft_wrap=True)
+                return
             self._out.print("Nothing is found.")
             return
         table = Table(box=None, pad_edge=False, header_style="bold")
@@ -83,14 +94,12 @@ class View:
                 job["id"],
                 escape(customer(entry)),
                 escape(entry["domain"] or job["type"].replace("_", " ")),
-                money(entry["taken"], entry["currency"]),
+                taken(entry),
                 age(job["updatedAt"]),
                 Text(why, style="red" if cause else "dim"),
             )
         self._out.print(table)
-        if answer["total"] > len(answer["items"]):
-            left = answer["total"] - len(answer["items"])
-            self._out.print(f"[dim]... and {left} more: --page 2[/]")
+        self._more(answer, page)
 
     def detail(self, told: dict[str, Any]) -> None:
         """One job, from why to what to do."""
@@ -146,7 +155,7 @@ class View:
         elif len(made["items"]) > 1:
             self._out.print(f"{made['decided']} decided, {made['refused']} refused.")
 
-    def orphans(self, answer: dict[str, Any]) -> None:
+    def orphans(self, answer: dict[str, Any], *, page: int = 1) -> None:
         """What nobody owns, and what nobody is sure of."""
         if not answer["unknown"] and not answer["unsure"]["items"]:
             self._out.print("[green]✓[/] Providers and ledger agree.")
@@ -161,8 +170,9 @@ class View:
                 f" {one['job']['state']}",
                 soft_wrap=True,
             )
+        self._more(answer["unsure"], page)
 
-    def payments(self, answer: dict[str, Any]) -> None:
+    def payments(self, answer: dict[str, Any], *, page: int = 1) -> None:
         """Payments that nobody claimed."""
         if not answer["items"]:
             self._out.print("[green]✓[/] Every payment has its order.")
@@ -179,6 +189,12 @@ class View:
                 f"{age(one['paidAt'])} ago",
             )
         self._out.print(table)
+        self._more(answer, page)
+
+    def _more(self, answer: dict[str, Any], page: int) -> None:
+        left = answer["total"] - (page - 1) * PAGE - len(answer["items"])
+        if answer["items"] and left > 0:
+            self._out.print(f"[dim]... and {left} more: --page {page + 1}[/]")
 
     def _why(self, told: dict[str, Any]) -> Panel | str:
         job, cause = told["job"], told["cause"]
@@ -209,9 +225,16 @@ class View:
             total = money(order["total"], order["currency"])
             facts.add_row("order", f"{order['id']}  {order['state']}, {total}")
         if paid := told["money"]:
-            taken = money(paid["taken"], paid["currency"]) or "nothing"
+            held = money(paid["taken"], paid["currency"]) or "nothing"
             of = f"  of {paid['paymentIntentId']}" if paid["paymentIntentId"] else ""
-            facts.add_row("taken", f"[bold]{taken}[/]{of}")
+            facts.add_row("taken", f"[bold]{held}[/]{of}")
+            for one in paid["unclaimed"]:
+                amount = money(one["amount"], one["currency"])
+                of = one["paymentIntentId"]
+                facts.add_row("paid", f"[bold]{amount}[/]  of {of}, not claimed yet")
+            for key, words in _RETURNS.items():
+                if paid[key]:
+                    facts.add_row(key, f"{money(paid[key], paid['currency'])} {words}")
             for line in paid["lines"]:
                 facts.add_row("", f"[dim]{_line(line, paid['currency'])}[/]")
         return facts
@@ -292,6 +315,16 @@ def customer(entry: dict[str, Any]) -> str:
 def money(amount: float, currency: str | None) -> str:
     """49.99 USD; nothing where there is none."""
     return f"{amount:.2f} {currency}" if currency and amount else ""
+
+
+def taken(entry: dict[str, Any]) -> str:
+    """Of the order's money: what we hold, and what is paid and not claimed yet."""
+    told = [money(entry["taken"], entry["currency"])]
+    told += [
+        f"{money(one['amount'], one['currency'])} unclaimed"
+        for one in entry["unclaimed"]
+    ]
+    return ", ".join(filter(None, told))
 
 
 def age(moment: str) -> str:
