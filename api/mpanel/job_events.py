@@ -1,6 +1,6 @@
 """/api/jobs/{id}/events and /api/operator/inbox/events: server-sent events."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -11,7 +11,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from api.deps import InProcess, Operator, Reader, StillThere
 from api.feed import Watch
 from api.limits import Kind, counted_as
-from api.mpanel.inbox_shapes import GroupOut, GroupsOut
+from api.mpanel.inbox_shapes import GroupOut, GroupsOut, StandstillOut
 from api.mpanel.jobs import JobOut, StepOut
 from api.schemas import (
     ABOUT_ONE,
@@ -21,8 +21,9 @@ from api.schemas import (
     beside_a_stream,
     failures,
 )
-from api.services import job_events
+from api.services import job_events, status
 from api.services.job_events import Look, Seen
+from api.services.status import Standstill
 from models.database import Session
 from models.queries.inbox import Group
 
@@ -49,6 +50,19 @@ async def _sight(parts: InProcess, actor: Reader) -> Look:
 
 
 Sight = Annotated[Look, Depends(_sight)]
+
+
+async def _stands(parts: InProcess) -> Callable[[], Awaitable[Standstill | None]]:
+    """Asked anew for each event, and no connection is kept between two."""
+
+    async def ask() -> Standstill | None:
+        async with parts.db.platform() as session:
+            return await status.standstill(session)
+
+    return ask
+
+
+Stands = Annotated[Callable[[], Awaitable[Standstill | None]], Depends(_stands)]
 
 
 @dataclass(frozen=True)
@@ -108,11 +122,16 @@ async def watch_job(
     responses=beside_a_stream(SIGNED_IN | _STREAMS),
 )
 async def watch_inbox(
-    _: Operator, watch: InboxWatch, look: Sight, still_there: StillThere
+    _: Operator,
+    watch: InboxWatch,
+    look: Sight,
+    stands: Stands,
+    still_there: StillThere,
 ) -> AsyncIterator[ServerSentEvent]:
     """What waits for people, by cause, now and whenever that changes."""
     async for groups in job_events.follow_inbox(look, watch, still_there):
-        yield ServerSentEvent(event="inbox", data=_plain(_groups(groups)))
+        told = _groups(groups, await stands())
+        yield ServerSentEvent(event="inbox", data=_plain(told))
 
 
 def _state(seen: Seen) -> ServerSentEvent:
@@ -123,9 +142,12 @@ def _state(seen: Seen) -> ServerSentEvent:
     return ServerSentEvent(event="state", id=seen.mark, data=_plain(state))
 
 
-def _groups(groups: list[Group]) -> GroupsOut:
-    items = [GroupOut.model_validate(one) for one in groups]
-    return GroupsOut(items=items, total=sum(one.count for one in groups))
+def _groups(groups: list[Group], still: Standstill | None) -> GroupsOut:
+    return GroupsOut(
+        items=[GroupOut.model_validate(one) for one in groups],
+        total=sum(one.count for one in groups),
+        standstill=StandstillOut.model_validate(still) if still else None,
+    )
 
 
 def _plain(shape: CamelModel) -> Any:

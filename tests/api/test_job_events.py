@@ -264,7 +264,9 @@ async def test_the_inbox_tells_when_something_waits_and_when_it_does_not(
     job, token = await add_job(db), await site.token(Role.OPERATOR)
 
     async with opened(site, "/api/operator/inbox/events", token) as stream:
-        assert (await stream.next()).data == {"items": [], "total": 0}
+        first = (await stream.next()).data
+        assert (first["items"], first["total"]) == ([], 0)
+        assert first["standstill"]["title"] == "No worker is up"
         await become(
             db,
             job,
