@@ -9,6 +9,8 @@ from temporalio import activity
 
 from activities.calls import StepCall
 from activities.cloudpods import (
+    AT_REST,
+    AT_WORK,
     PROVIDER,
     Cluster,
     OnCluster,
@@ -71,7 +73,7 @@ class CloudPodActs(OnCluster):
         """Stops it, and keeps it from starting with its node; nothing is deleted."""
         await self._turn(call)
         pod, place = await self._sure(call)
-        await self._cluster.configure(place, onboot=0, tags="mpanel;suspended")
+        await self._cluster.configure(place, **AT_REST)
         await self._stop(place)
         async with self._store.step(call) as (session, job):
             pod = await cloudpods.get(session, call.subject_id, lock=True)
@@ -85,7 +87,7 @@ class CloudPodActs(OnCluster):
         """Starts it, sees it answer, and only then calls it active."""
         await self._turn(call)
         pod, place = await self._sure(call)
-        await self._cluster.configure(place, onboot=1, tags="mpanel")
+        await self._cluster.configure(place, **AT_WORK)
         await self._start(place)
         await self._see_running(pod, place)
         async with self._store.step(call) as (session, job):
@@ -224,9 +226,9 @@ class CloudPodActs(OnCluster):
 
     @activity.defn
     async def roll_back(self, call: StepCall) -> None:
-        """To a snapshot; everything since then is gone."""
+        """To a snapshot; everything since then is gone, but not its size."""
         await self._turn(call)
-        _pod, place = await self._sure(call)
+        pod, place = await self._sure(call)
         save = await self._chosen(call)
         if save.name not in await self._cluster.snapshots(place):
             raise ProviderRejected(
@@ -234,6 +236,7 @@ class CloudPodActs(OnCluster):
             )
         await self._stop(place)
         await ended(self._cluster, await self._cluster.roll_back(place, save.name))
+        await self._promise(pod, place)
         await self._start(place)
 
     @activity.defn
@@ -260,15 +263,17 @@ class CloudPodActs(OnCluster):
 
     @activity.defn
     async def restore_guest(self, call: StepCall) -> None:
-        """From a backup; repeated, it is restored again from the same one."""
+        """From a backup, in today's size; repeated, it is restored again from the same
+        one."""
         await self._turn(call)
-        _pod, place = await self._sure(call)
+        pod, place = await self._sure(call)
         save = await self._chosen(call)
         await self._stop(place)
         await ended(
             self._cluster,
             await self._cluster.restore(place, str(save.volid), over=True),
         )
+        await self._promise(pod, place)
         await self._start(place)
 
     # --- the end ------------------------------------------------------------------

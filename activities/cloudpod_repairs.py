@@ -69,7 +69,7 @@ class CloudPodRepairs(Placing):
             upid = await self._cluster.restore(place, volid, over=False)
             await self._effects.note(effect, restoring=upid)
             await ended(self._cluster, upid)
-        await self._present(place, pod)
+        await self._promise(pod, place)
         await self._effects.present(effect, node=node.name, restoring=None)
 
     @activity.defn

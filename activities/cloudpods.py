@@ -44,6 +44,9 @@ from models.subscriptions import Subscription
 
 PROVIDER: Final = "proxmox"
 GROUP: Final = "mpanel-pod"
+# Whether it starts with its node, and how Proxmox' own pages tell it.
+AT_WORK: Final[Mapping[str, str | int]] = {"onboot": 1, "tags": "mpanel"}
+AT_REST: Final[Mapping[str, str | int]] = {"onboot": 0, "tags": "mpanel;suspended"}
 
 _SIZE = re.compile(r"\bsize=(\d+)([KMGT]?)")
 _MAC = re.compile(r",hwaddr=[^,]+")
@@ -162,6 +165,41 @@ class OnCluster:
     async def _start(self, place: Any) -> None:
         await become(self._cluster, place, "running", self._cluster.start)
 
+    async def _promise(self, pod: CloudPod, place: Any) -> None:
+        """Before what came from an earlier state is started: today's sizes, network,
+        keys and rest, and no smaller a disk than is paid for."""
+        await self._cluster.configure(place, **await self._options(pod))
+        await self._grow(pod, place)
+
+    async def _grow(self, pod: CloudPod, place: Any) -> None:
+        disk = "scsi0" if pod.kind == GuestKind.QEMU else "rootfs"
+        config = await self._present(place, pod)
+        if _gib(str(config.get(disk, ""))) < pod.disk:
+            await ended(self._cluster, await self._cluster.grow(place, disk, pod.disk))
+
+    async def _options(self, pod: CloudPod) -> dict[str, str | int]:
+        async with self._store.platform() as session:
+            held = await addresses.held(session, pod.id)
+        ip = ",".join(_net(address, pool) for address, pool in held)
+        bridge = held[0][1].bridge
+        options: dict[str, str | int] = {
+            "cores": pod.cores,
+            "memory": pod.memory,
+            **(AT_REST if pod.status == ServiceStatus.SUSPENDED else AT_WORK),
+        }
+        if pod.kind != GuestKind.QEMU:
+            return options | {
+                "hostname": pod.hostname,
+                "net0": f"name=eth0,bridge={bridge},firewall=1,{ip}",
+            }
+        keys = "\n".join(pod.ssh_keys)
+        return options | {
+            "ciuser": pod.login,
+            "ipconfig0": ip,
+            # Proxmox wants the keys encoded before the form encodes them again.
+            **({"sshkeys": quote(keys, safe="")} if keys else {}),
+        }
+
 
 class CloudPodActivities(OnCluster):
     """`subject_id` of every call is the CloudPod."""
@@ -257,11 +295,7 @@ class CloudPodActivities(OnCluster):
     async def grow_disk(self, call: StepCall) -> None:
         """To the promised size; a disk that has it, or more, is left alone."""
         pod, node = await self._placed(call)
-        place = self._place(pod, node)
-        disk = "scsi0" if pod.kind == GuestKind.QEMU else "rootfs"
-        config = await self._present(place, pod)
-        if _gib(str(config.get(disk, ""))) < pod.disk:
-            await ended(self._cluster, await self._cluster.grow(place, disk, pod.disk))
+        await self._grow(pod, self._place(pod, node))
 
     @activity.defn
     async def guard_guest(self, call: StepCall) -> None:
@@ -359,30 +393,6 @@ class CloudPodActivities(OnCluster):
             description=pod.reference,
             node=node.name,
         )
-
-    async def _options(self, pod: CloudPod) -> dict[str, str | int]:
-        async with self._store.platform() as session:
-            held = await addresses.held(session, pod.id)
-        ip = ",".join(_net(address, pool) for address, pool in held)
-        bridge = held[0][1].bridge
-        options: dict[str, str | int] = {
-            "cores": pod.cores,
-            "memory": pod.memory,
-            "onboot": 1,
-            "tags": "mpanel",
-        }
-        if pod.kind != GuestKind.QEMU:
-            return options | {
-                "hostname": pod.hostname,
-                "net0": f"name=eth0,bridge={bridge},firewall=1,{ip}",
-            }
-        keys = "\n".join(pod.ssh_keys)
-        return options | {
-            "ciuser": pod.login,
-            "ipconfig0": ip,
-            # Proxmox wants the keys encoded before the form encodes them again.
-            **({"sshkeys": quote(keys, safe="")} if keys else {}),
-        }
 
     async def _ours(self, place: Any) -> dict[str, Any] | None:
         """The configuration at the VMID, wherever it is now; None if there is none.

@@ -15,6 +15,7 @@ from models.cloudpods import CloudPod
 from models.database import Database
 from models.errors import Busy, Denied, Invalid
 from models.jobs import Job
+from models.queries import cloudpods
 from models.states import (
     JobKind,
     JobStatus,
@@ -211,6 +212,33 @@ async def test_a_snapshot_and_a_backup_bring_back_what_they_saw(
 
         assert "nameserver" not in config(pods, pod)
         assert cluster.guest(pod.vmid).status == "running"
+
+
+@BOTH
+async def test_what_is_brought_back_has_todays_size_and_starts_with_its_node(
+    pods: World, item: tuple[str, str]
+) -> None:
+    pod = await a_pod(pods, item)
+    small = {"cores": pod.cores, "memory": pod.memory}
+    await done(pods, service.resize, pod, cores=4, memory=8192)
+    await done(pods, service.save, pod, SaveKind.SNAPSHOT)
+    await done(pods, service.suspend, pod, reason=SuspensionReason.TENANT_REQUEST)
+    await done(pods, service.save, pod, SaveKind.BACKUP)
+    await done(pods, service.resume, pod)
+    await done(pods, service.resize, pod, **small, disk=pod.disk + 5)
+    drive = "scsi0" if item == MINI else "rootfs"
+    before = config(pods, pod)
+    wanted = {key: before[key] for key in ("cores", "memory", "onboot", "tags")}
+    assert (int(wanted["memory"]), int(wanted["onboot"])) == (pod.memory, 1)
+
+    for kind in (SaveKind.SNAPSHOT, SaveKind.BACKUP):
+        async with pods.db.platform() as session:
+            (save,) = await cloudpods.saves(session, pod.id, kind)
+        await done(pods, service.go_back, pod, save.id, kind)
+
+        seen = config(pods, pod)
+        assert {key: seen[key] for key in wanted} == wanted
+        assert f"size={pod.disk + 5}G" in seen[drive]
 
 
 async def test_rebuilt_it_is_another_guest_with_the_same_address(pods: World) -> None:
