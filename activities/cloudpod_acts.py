@@ -146,17 +146,20 @@ class CloudPodActs(OnCluster):
 
     @activity.defn
     async def release_size(self, call: StepCall) -> None:
-        """The undo: CPU and memory as before. A disk that has grown stays grown."""
-        _pod, place = await self._sure(call)
+        """The undo: CPU and memory as before. A disk that has grown stays grown, and
+        only that one."""
+        pod, place = await self._sure(call)
         async with self._store.step(call) as (session, job):
-            before = job.input["from"]
+            before, wanted = job.input["from"], job.input["to"]
             await session.commit()
         await self._cluster.configure(
             place, cores=before["cores"], memory=before["memory"]
         )
+        grown = await self._disk(pod, place) >= wanted["disk"]
         async with self._store.step(call) as (session, _):
             pod = await cloudpods.get(session, call.subject_id, lock=True)
             pod.cores, pod.memory = before["cores"], before["memory"]
+            pod.disk = wanted["disk"] if grown else before["disk"]
             await session.commit()
 
     @activity.defn
@@ -173,17 +176,13 @@ class CloudPodActs(OnCluster):
 
     @activity.defn
     async def rename_guest(self, call: StepCall) -> None:
-        """Its name here and at Proxmox; its host name stays, since others use it."""
+        """Its name here. At Proxmox it keeps the one of which cloud-init makes its host
+        name at each start: others use that."""
         await self._turn(call)
-        _pod, place = await self._sure(call)
-        async with self._store.step(call) as (session, job):
-            name = str(job.input["name"])
-            await session.commit()
-        if place.kind == GuestKind.QEMU:
-            await self._cluster.configure(place, name=name)
+        await self._sure(call)
         async with self._store.step(call) as (session, job):
             pod = await cloudpods.get(session, call.subject_id, lock=True)
-            pod.name = name
+            pod.name = str(job.input["name"])
             finish(job)
             await session.commit()
 

@@ -168,14 +168,25 @@ class OnCluster:
     async def _promise(self, pod: CloudPod, place: Any) -> None:
         """Before what came from an earlier state is started: today's sizes, network,
         keys and rest, and no smaller a disk than is paid for."""
-        await self._cluster.configure(place, **await self._options(pod))
+        await self._configure(pod, place)
         await self._grow(pod, place)
 
+    async def _configure(self, pod: CloudPod, place: Any) -> None:
+        options = await self._options(pod)
+        if "net0" in options:
+            standing = (await self._present(place, pod)).get("net0")
+            options["net0"] = f"{options['net0']}{_mac(str(standing))}"
+        await self._cluster.configure(place, **options)
+
     async def _grow(self, pod: CloudPod, place: Any) -> None:
-        disk = "scsi0" if pod.kind == GuestKind.QEMU else "rootfs"
+        if await self._disk(pod, place) < pod.disk:
+            upid = await self._cluster.grow(place, _drive(pod), pod.disk)
+            await ended(self._cluster, upid)
+
+    async def _disk(self, pod: CloudPod, place: Any) -> float:
+        """How large its disk is, in GiB."""
         config = await self._present(place, pod)
-        if _gib(str(config.get(disk, ""))) < pod.disk:
-            await ended(self._cluster, await self._cluster.grow(place, disk, pod.disk))
+        return _gib(str(config.get(_drive(pod), "")))
 
     async def _options(self, pod: CloudPod) -> dict[str, str | int]:
         async with self._store.platform() as session:
@@ -202,7 +213,19 @@ class OnCluster:
 
 
 class CloudPodActivities(OnCluster):
-    """`subject_id` of every call is the CloudPod."""
+    """`subject_id` of every call is the CloudPod. `disks`: the storage of containers'
+    disks; a virtual machine's are where its template's are."""
+
+    def __init__(
+        self,
+        store: Store,
+        effects: EffectLedger,
+        cluster: Cluster,
+        *,
+        disks: str = "ceph",
+    ) -> None:
+        super().__init__(store, effects, cluster)
+        self._disks = disks
 
     @activity.defn
     async def place_cloudpod(self, call: StepCall) -> str:
@@ -285,11 +308,7 @@ class CloudPodActivities(OnCluster):
     async def configure_guest(self, call: StepCall) -> None:
         """CPU, memory, network and first login; options are set, never added."""
         pod, node = await self._placed(call)
-        place, options = self._place(pod, node), await self._options(pod)
-        if "net0" in options:
-            standing = (await self._present(place, pod)).get("net0")
-            options["net0"] = f"{options['net0']}{_mac(str(standing))}"
-        await self._cluster.configure(place, **options)
+        await self._configure(pod, self._place(pod, node))
 
     @activity.defn
     async def grow_disk(self, call: StepCall) -> None:
@@ -374,7 +393,7 @@ class CloudPodActivities(OnCluster):
                 place,
                 pod.image,
                 description=pod.reference,
-                rootfs=f"ceph:{pod.disk}",
+                rootfs=f"{self._disks}:{pod.disk}",
                 **await self._options(pod),
                 **(
                     {"ssh-public-keys": "\n".join(pod.ssh_keys)} if pod.ssh_keys else {}
@@ -581,6 +600,10 @@ def _mac(net: str) -> str:
     """As an option. A container whose network is set without its MAC gets another."""
     found = _MAC.search(net)
     return found.group(0) if found else ""
+
+
+def _drive(pod: CloudPod) -> str:
+    return "scsi0" if pod.kind == GuestKind.QEMU else "rootfs"
 
 
 def _gib(drive: str) -> float:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import UniqueConstraint
+from sqlalchemy import Index, text
 from sqlmodel import Field
 
 from models.base import TenantRow, document, moment, moved, word
@@ -136,7 +136,17 @@ class CloudPodSave(TenantRow, table=True):
     bytes."""
 
     __tablename__ = "cloudpod_saves"
-    __table_args__ = (UniqueConstraint("cloudpod_id", "kind", "name"),)
+    __table_args__ = (
+        # One that came to nothing leaves its name to another.
+        Index(
+            "one_save_of_a_name",
+            "cloudpod_id",
+            "kind",
+            "name",
+            unique=True,
+            postgresql_where=text("status <> 'failed'"),
+        ),
+    )
 
     cloudpod_id: UUID = Field(foreign_key="cloudpods.id", index=True)
     job_id: UUID

@@ -97,6 +97,9 @@ class WorkerSettings(VaultSettings, MetricsSettings):
     proxmox_ca_file: Path | None = Field(
         default=None, description="who signed the cluster's certificate"
     )
+    proxmox_disk_storage: str = Field(
+        default="ceph", description="the cluster's storage for the disks of containers"
+    )
     proxmox_backup_storage: str = Field(
         default="backups", description="the cluster's storage that keeps backups"
     )

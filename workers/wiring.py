@@ -102,7 +102,9 @@ def wire(
     backups = BackupActivities(
         store, effects, vault, panels, archives, schedules, probe
     )
-    pods = CloudPodActivities(store, effects, outside.cluster)
+    pods = CloudPodActivities(
+        store, effects, outside.cluster, disks=settings.proxmox_disk_storage
+    )
     pod_acts = CloudPodActs(
         store,
         effects,

@@ -58,6 +58,7 @@ class SavedOut(AskedOut):
 
 async def _listed(rows: Rows, cloudpod_id: UUID, kind: SaveKind) -> Page[SaveOut]:
     await cloudpods.get(rows, cloudpod_id)
+    await cloudpods.fail_unkept(rows, cloudpod_id)
     found = await cloudpods.saves(rows, cloudpod_id, kind)
     return Page[SaveOut].of(Slice(found, len(found)))
 

@@ -260,6 +260,7 @@ async def save(
         kind=kind,
         name=label,
     )
+    await cloudpods.fail_unkept(session, pod.id)
     try:
         async with session.begin_nested():
             session.add(kept)

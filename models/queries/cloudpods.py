@@ -4,18 +4,25 @@ from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlmodel import col, func, or_, select
+from sqlmodel import col, func, or_, select, update
 
 from models.cloudpods import CloudPod, CloudPodSave, pod_host
 from models.database import Session
 from models.errors import NoCapacity
+from models.jobs import Job
 from models.products import Product
 from models.queries import servers
 from models.queries.servers import DEGRADED, ONLINE
 from models.queries.services import LIVING
 from models.queries.slices import Slice, Window, by_id, page
 from models.servers import PROXMOX, Server
-from models.states import BackupStatus, GuestKind, SaveKind, ServiceStatus
+from models.states import (
+    UNDONE_JOBS,
+    BackupStatus,
+    GuestKind,
+    SaveKind,
+    ServiceStatus,
+)
 from models.subscriptions import Subscription
 
 
@@ -102,6 +109,22 @@ async def saves(
         .order_by(col(CloudPodSave.created_at).desc(), col(CloudPodSave.id))
     )
     return found.all()
+
+
+async def fail_unkept(session: Session, cloudpod_id: UUID) -> None:
+    """Snapshots and backups whose job has ended without them came to nothing."""
+    over = select(Job.id).where(
+        Job.subject_id == cloudpod_id, col(Job.status).in_(UNDONE_JOBS)
+    )
+    await session.exec(
+        update(CloudPodSave)
+        .where(
+            col(CloudPodSave.cloudpod_id) == cloudpod_id,
+            col(CloudPodSave.status) == BackupStatus.RUNNING,
+            col(CloudPodSave.job_id).in_(over),
+        )
+        .values(status=BackupStatus.FAILED)
+    )
 
 
 async def newest_backup(

@@ -17,6 +17,7 @@ from models.errors import Busy, Denied, Invalid
 from models.jobs import Job
 from models.queries import cloudpods
 from models.states import (
+    BackupStatus,
     JobKind,
     JobStatus,
     OrderStatus,
@@ -241,6 +242,50 @@ async def test_what_is_brought_back_has_todays_size_and_starts_with_its_node(
         assert f"size={pod.disk + 5}G" in seen[drive]
 
 
+async def test_a_save_that_came_to_nothing_leaves_its_name(pods: World) -> None:
+    pod = await a_pod(pods)
+    for kind, op in (
+        (SaveKind.SNAPSHOT, "POST /nodes/{node}/lxc/{vmid}/snapshot"),
+        (SaveKind.BACKUP, "POST /nodes/{node}/vzdump"),
+    ):
+        refused = {"kind": "fail", "op": op, "times": 1000, "status": 403}
+        await pods.fault("proxmox", refused)
+        given = (pods.client, OPERATOR, pod.id, kind)
+        async with pods.db.platform() as session:
+            _, job, first = await service.save(session, *given, name="nightly")
+        await abort_item(pods, await pods.parked(job))
+        assert (await pods.ended(job)).status == JobStatus.FAILED
+        await pods.fault("proxmox")
+
+        async with pods.db.platform() as session:
+            _, job, second = await service.save(session, *given, name="nightly")
+
+        assert (await pods.ended(job)).status == JobStatus.SUCCEEDED
+        async with pods.db.platform() as session:
+            kept = await cloudpods.saves(session, pod.id, kind)
+        assert {one.id: one.status for one in kept} == {
+            first.id: BackupStatus.FAILED,
+            second.id: BackupStatus.STORED,
+        }
+
+
+async def test_a_resize_that_is_taken_back_keeps_no_disk_that_has_not_grown(
+    pods: World,
+) -> None:
+    pod = await a_pod(pods)
+    op = "PUT /nodes/{node}/lxc/{vmid}/resize"
+    refused = {"kind": "fail", "op": op, "times": 1000, "status": 403}
+    await pods.fault("proxmox", refused)
+    job = await ask(pods, service.resize, pod, memory=4096, disk=pod.disk + 5)
+
+    await abort_item(pods, await pods.parked(job))
+
+    assert (await pods.ended(job)).status == JobStatus.FAILED
+    again = await now(pods, pod)
+    assert (again.memory, again.disk) == (pod.memory, pod.disk)
+    assert int(config(pods, pod)["memory"]) == pod.memory
+
+
 async def test_rebuilt_it_is_another_guest_with_the_same_address(pods: World) -> None:
     pod = await a_pod(pods)
     pods.providers.proxmox.cluster.guest(pod.vmid).config["nameserver"] = "192.0.2.53"
@@ -254,14 +299,16 @@ async def test_rebuilt_it_is_another_guest_with_the_same_address(pods: World) ->
     assert (effects["guest.created"], effects["guest.removed"]) == (2, 1)
 
 
-async def test_a_new_name_is_everywhere_but_in_the_host_name(pods: World) -> None:
+async def test_a_new_name_leaves_the_host_name_also_after_its_next_start(
+    pods: World,
+) -> None:
     pod = await a_pod(pods, MINI)
 
     await done(pods, service.rename, pod, name="Shop-2")
 
     again = await now(pods, pod)
     assert (again.name, again.hostname) == ("shop-2", pod.hostname)
-    assert config(pods, pod)["name"] == "shop-2"
+    assert config(pods, pod)["name"] == pod.hostname.partition(".")[0]
 
 
 async def test_a_removal_can_be_called_off_while_it_is_held(
@@ -370,7 +417,7 @@ async def test_a_busy_life_continues_as_new_and_an_idle_one_adds_no_event(
     await pods.until(resting, bool)
     described = await life.describe()
     assert described.run_id != first
-    assert config(pods, pod)["name"] == "name-4"
+    assert (await now(pods, pod)).name == "name-4"
     length = described.history_length
     assert length < 40
     job = Job(tenant_id=pod.tenant_id, kind=JobKind.CLOUDPOD_RENAME)
