@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import unquote, urlsplit
 
 from temporalio.client import Client
@@ -15,6 +16,7 @@ from activities.providers.stripe import StripeAccount
 from activities.providers.web_probe import WebProbe
 from models.servers import Server
 from workers.gates import AccountGates
+from workers.reach import greets
 from workers.settings import WorkerSettings
 from workflows.schedules import BackupSchedules
 
@@ -116,7 +118,13 @@ def cluster_of(settings: WorkerSettings, gates: AccountGates) -> Proxmox:
         settings.proxmox_token_secret.get_secret_value(),
         ca_file=settings.proxmox_ca_file,
         gate=gates.of("proxmox"),
+        knock=partial(_knock, settings.cloudpod_reached_at),
     )
+
+
+async def _knock(instead: str, address: str) -> None:
+    host, _, port = instead.rpartition(":")
+    await greets(host or address, int(port or 22), b"SSH-")
 
 
 def _mailer(settings: WorkerSettings, gates: AccountGates) -> Mailer:

@@ -103,6 +103,11 @@ class WorkerSettings(VaultSettings, MetricsSettings):
     proxmox_backup_storage: str = Field(
         default="backups", description="the cluster's storage that keeps backups"
     )
+    cloudpod_reached_at: str = Field(
+        default="",
+        description="host:port that is asked for SSH instead of each CloudPod's own"
+        " port 22, where a simulated cluster has no network",
+    )
     cloudpod_hold_seconds: float = Field(
         default=86_400,
         ge=0,

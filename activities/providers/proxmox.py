@@ -5,7 +5,7 @@ exit status tells how it went. "Gone" is never read from an error alone: `find` 
 `config` must both know nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -55,7 +55,9 @@ class Proxmox:
         ca_file: Path | None,
         gate: Gate,
         timeout: float = 30,
+        knock: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
+        self._knock = knock
         self._api = ProxmoxApi(
             url, token_id, token_secret, ca_file=ca_file, gate=gate, timeout=timeout
         )
@@ -292,6 +294,16 @@ class Proxmox:
             for one in row.get("ip-addresses") or []
             if row["name"] != "lo"
         ]
+
+    async def greets(self, address: str) -> bool:
+        """Whether an SSH server speaks there; no, if we do not reach its network."""
+        if self._knock is None:
+            return False
+        try:
+            await self._knock(address)
+        except OSError:  # also `TimeoutError`
+            return False
+        return True
 
     async def guard(self, place: Place, group: str) -> None:
         """Turns the guest's firewall on, with the rules of a security group: ping,

@@ -79,6 +79,10 @@ class Cluster:
             raise ProviderDown(PROVIDER, f"{place.vmid} is not running", code="agent")
         return _ADDRESS.findall(str(guest.config.get("ipconfig0")))
 
+    async def greets(self, address: str) -> bool:
+        """Nobody does."""
+        return False
+
     # --- tasks --------------------------------------------------------------------
 
     async def task(self, upid: str) -> Task:

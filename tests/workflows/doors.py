@@ -64,6 +64,14 @@ class Door:
         pod = await self.world.read(CloudPod, pod_id)
         return dict(self.world.providers.proxmox.cluster.guest(pod.vmid).config)
 
+    async def firewall(self, pod_id: str) -> dict[str, Any]:
+        """The options of its guest's firewall."""
+        pod = await self.world.read(CloudPod, pod_id)
+        walls = self.world.providers.proxmox.cluster.firewall_config(
+            "ct" if pod.kind == "lxc" else "vm", vmid=pod.vmid
+        )
+        return dict(walls["options"])
+
     async def wish(self, code: str, **more: Any) -> dict[str, Any]:
         """The body of a POST for a new, paid subscription of this product."""
         async with self.world.db.platform() as session:

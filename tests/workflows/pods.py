@@ -30,6 +30,8 @@ async def pod_world(
         "patience_seconds": 2.0,
         "undo_patience_seconds": 2.0,
         "cloudpod_hold_seconds": 0.0,
+        # Nobody listens there.
+        "cloudpod_reached_at": "127.0.0.1:1",
         **changed,
     }
     async with world(

@@ -7,9 +7,11 @@ from uuid import uuid4
 import pytest
 from simulators.proxmox.cluster import CT_TEMPLATE
 from sqlmodel import col, select
+from temporalio.testing import WorkflowEnvironment
 
 from models.addresses import Address, Vmid
 from models.cloudpods import CloudPod
+from models.database import Database
 from models.jobs import Decision, Job
 from models.queries.addresses import add_pool
 from models.states import (
@@ -28,6 +30,7 @@ from tests.workflows.pods import (
     PRICES,
     guests,
     pod_of,
+    pod_world,
     records,
 )
 from tests.workflows.shop import buy, settled
@@ -198,6 +201,35 @@ async def test_a_clone_task_that_fails_parks_with_its_words_and_goes_on(
     await decide(pods, line, Act.RETRY)
     _, order = await settled(pods, order)
     assert order.status == OrderStatus.COMPLETED
+
+
+async def test_an_image_without_an_agent_is_believed_by_its_ssh_server(
+    simulators: Providers, db: Database, temporal: WorkflowEnvironment
+) -> None:
+    async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"SSH-2.0-a_guest\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(greet, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    at = f"127.0.0.1:{port}"
+    async with (
+        server,
+        pod_world(simulators, db, temporal, cloudpod_reached_at=at) as pods,
+    ):
+        fault = {
+            "kind": "fail",
+            "op": "GET /nodes/{node}/qemu/{vmid}/agent/*",
+            "times": 1000,
+            "message": "No QEMU guest agent configured",
+        }
+        await pods.fault("proxmox", fault)
+
+        _, order = await settled(pods, await buy(pods, MINI, price=999))
+
+        assert order.status == OrderStatus.COMPLETED
+        assert (await pod_of(pods, order)).status == ServiceStatus.ACTIVE
 
 
 async def test_an_aborted_cloudpod_leaves_nothing(pods: World) -> None:

@@ -103,6 +103,9 @@ async def test_every_act_answers_with_its_job_and_is_done(door: Door) -> None:
         assert told["cloudPod"]["id"] == pod_id
         return told["cloudPod"]["status"], told["job"]["type"]
 
+    firewall = await door.firewall(pod_id)
+    assert (int(firewall["enable"]), firewall["policy_in"]) == (1, "DROP")
+    assert "firewall=1" in (await door.config(pod_id))["net0"]
     active = "active"
     assert await act("POST", "/suspend", by=Role.ADMIN, reason="admin") == (
         "suspended",
