@@ -176,7 +176,6 @@ AMID: Mapping[str, tuple[str, Sequence[str]]] = {
 }
 
 
-@pytest.mark.faults
 @pytest.mark.timeout(600)
 def test_a_worker_may_die_amid_a_clone_a_resize_a_snapshot_a_drain_and_a_removal(
     yard: Yard, stand: Stand
