@@ -30,7 +30,7 @@ lint: $(STAMP)  ## ruff, mypy strict, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-faults: $(STAMP)  ## kill every part at every provider call (long)
+faults: $(STAMP)  ## kill every part at every provider call (hours; ARGS="-k drain")
 	@$(BIN)/python -m pytest -m faults tests/faults tests/stack $(ARGS)
 
 bench: $(STAMP)  ## what things cost, as ratios (ten minutes; ARGS="--only web")

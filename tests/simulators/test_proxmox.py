@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from simulators import proxmox
 from simulators.proxmox.cluster import VM_TEMPLATE
 
@@ -100,3 +101,47 @@ async def test_a_clone_that_its_process_did_not_survive_leaves_nothing(
     assert task["exitstatus"] == "interrupted by signal"
     assert config.status_code == 500
     assert effects == []
+
+
+@pytest.mark.parametrize("kind", ["kill_before", "execute_then_kill"])
+async def test_a_clone_goes_on_when_who_asked_for_it_is_killed(
+    tmp_path: Path, kind: str
+) -> None:
+    sim = built(tmp_path)
+    await sim.start()
+    script = {"kind": kind, "op": "task qmclone", "victim": "nobody", "seconds": 0.3}
+    async with httpx.AsyncClient(trust_env=False) as http:
+        await http.put(f"{sim.url}/_simulator/faults", json=[script])
+    async with api(sim) as http:
+        clone = f"/nodes/pve1/qemu/{VM_TEMPLATE}/clone"
+        words = {"newid": 101, "description": "mpanel:one"}
+        upid = (await http.post(clone, data=words)).json()["data"]
+        guest, task = "/nodes/pve1/qemu/101/config", f"/nodes/pve1/tasks/{upid}/status"
+        meanwhile = (await http.get(guest)).json()["data"]
+        while (told := (await http.get(task)).json()["data"])["status"] == "running":
+            pass
+        whole = (await http.get(guest)).json()["data"]
+    effects = (await ledger(sim))["effects"]
+    await sim.stop()
+
+    assert told["exitstatus"] == "OK"
+    # As at Proxmox, a lock is all that is told of a guest that is not whole.
+    assert kind == "execute_then_kill" or meanwhile == {"lock": "clone", "digest": ""}
+    assert whole["description"] == "mpanel:one"
+    assert [one["effect"] for one in effects] == ["guest.created"]
+
+
+async def test_a_firewall_is_still_there_after_a_restart(tmp_path: Path) -> None:
+    first = built(tmp_path)
+    await first.start()
+    async with api(first) as http:
+        await http.post("/cluster/firewall/groups", data={"group": "kept"})
+    await first.stop()
+
+    second = built(tmp_path)
+    await second.start()
+    async with api(second) as http:
+        groups = (await http.get("/cluster/firewall/groups")).json()["data"]
+    await second.stop()
+
+    assert [one["group"] for one in groups] == ["kept"]
