@@ -294,13 +294,14 @@ async def delete(
 ) -> Asked:
     """The job that takes the CloudPod away, after a backup and a time to call it off.
 
-    What is open for it is aborted first, also its provisioning. Raises `NotFound`,
+    What is open for it is aborted first, also its provisioning: all of it is asked
+    for, or nothing. Raises `NotFound`,
     `Busy` (the same is asked already; its job and state are told) or `WrongState`.
     """
     pod, job = await _draw(session, actor, cloudpod_id, JobKind.CLOUDPOD_DELETE)
     for other in await jobs.open_of(session, pod.id):
         if other.id != job.id and other.status != JobStatus.UNDOING:
-            await decisions.abort(
+            await decisions.add_abort(
                 session,
                 actor,
                 other.id,

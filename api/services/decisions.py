@@ -95,7 +95,9 @@ async def go_on(session: Session, actor: Actor, job_id: UUID, wish: Wish) -> Dec
         await jobs.begin_anew(session, job, decision)
         decision.status, decision.delivered_at = DecisionStatus.DELIVERED, utc_now()
     session.add(decision)
-    return await _commit(session, actor, job, decision)
+    await _tell(session, actor, job, decision)
+    await session.commit()
+    return decision
 
 
 async def abort(
@@ -107,6 +109,15 @@ async def abort(
     while its order is open. Raises `NotFound`, `WrongState`, `Busy`, `Invalid`, and
     `StepUpRequired`.
     """
+    decision = await add_abort(session, actor, job_id, scope=scope, why=why)
+    await session.commit()
+    return decision
+
+
+async def add_abort(
+    session: Session, actor: Actor, job_id: UUID, *, scope: Scope, why: str
+) -> Decision:
+    """As `abort`, within what the caller commits."""
     job = await jobs.get(session, job_id)
     actor.prove_fresh("an abort")
     if scope is Scope.ORDER and job.kind != JobKind.FULFIL_ORDER:
@@ -137,7 +148,8 @@ async def abort(
     session.add(decision)
     await session.flush()
     await decisions.take_back_needing(session, job, decision)
-    return await _commit(session, actor, job, decision)
+    await _tell(session, actor, job, decision)
+    return decision
 
 
 async def issue_code(
@@ -208,14 +220,11 @@ def _written(actor: Actor, job: Job, wish: Wish, step: str | None) -> Decision:
     )
 
 
-async def _commit(
-    session: Session, actor: Actor, job: Job, decision: Decision
-) -> Decision:
+async def _tell(session: Session, actor: Actor, job: Job, decision: Decision) -> None:
+    """The books, and on commit whoever carries it out."""
     await decisions.tell(session, job, decision, actor.by)
     begins = job.status == JobStatus.PENDING
     await decisions.wake(session, "decide", *(["start"] if begins else []))
-    await session.commit()
-    return decision
 
 
 async def _recorded(

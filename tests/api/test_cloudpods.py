@@ -1,14 +1,18 @@
 """What people ask of CloudPods over HTTP."""
 
+import asyncio
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from sqlalchemy import text
+from sqlmodel import select
 
 from models.customers import Customer
 from models.database import Database
+from models.jobs import Decision, Job
 from models.products import Product
-from models.states import ServiceStatus
+from models.states import JobKind, JobStatus, ServiceStatus
 from models.subscriptions import Subscription
 from models.users import Role
 from tests.api import rows
@@ -132,6 +136,49 @@ async def test_one_job_at_a_time(log_in: LogIn, bought: Bought, db: Database) ->
     assert first.json()["cloudPod"]["status"] == "deleting"
     assert second.status_code == 409
     assert second.json()["error"]["details"]["jobId"] == first.json()["job"]["id"]
+
+
+async def test_a_removal_that_is_refused_has_asked_for_nothing(
+    log_in: LogIn, bought: Bought, db: Database
+) -> None:
+    _, plan, owned = bought
+    pod = rows.cloudpod(owned, plan)
+    first, second = (
+        rows.job(subject_id=pod.id, kind=kind, exclusive=False, started_generation=1)
+        for kind in (JobKind.CLOUDPOD_RESTART, JobKind.CLOUDPOD_BACKUP)
+    )
+    await rows.add(db, pod, first, second)
+    operator = await log_in(Role.OPERATOR)
+
+    async with db.platform() as session:
+        ends = await session.get_one(Job, second.id, with_for_update=True)
+        ends.status = JobStatus.FAILED
+        await session.flush()
+        asking = asyncio.create_task(operator.delete(f"/api/cloudpods/{pod.id}"))
+        await waits_for_a_row(db)
+        await session.commit()
+    refused = await asking
+
+    assert refused.status_code == 409, refused.text
+    assert refused.json()["error"]["code"] == "WRONG_STATE"
+    async with db.platform() as session:
+        asked = await session.exec(
+            select(Job).where(Job.kind == JobKind.CLOUDPOD_DELETE)
+        )
+        assert asked.all() == []
+        assert (await session.exec(select(Decision))).all() == []
+
+
+async def waits_for_a_row(db: Database) -> None:
+    """Until somebody waits for what another transaction holds."""
+    waiting = text("select count(*) from pg_locks where not granted")
+    async with asyncio.timeout(30):
+        while True:
+            async with db.platform() as session:
+                found = await (await session.connection()).execute(waiting)
+                if found.scalar_one():
+                    return
+            await asyncio.sleep(0.05)
 
 
 async def test_a_cloudpod_that_is_gone_is_not_deleted_again(
