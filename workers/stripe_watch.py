@@ -40,15 +40,19 @@ from models.states import (
     OrderStatus,
     RefundStatus,
     RepeatStatus,
+    Severity,
     UnclaimedStatus,
 )
 from models.tenants import MIGRAHOSTING
 
 _log = structlog.get_logger(__name__)
 UNCLAIMED = "payment_unclaimed"
+UNREADABLE = "stripe_event_unreadable"
 _PROVE = "prove_payment"
 _WAITING = (OrderStatus.AWAITING_PAYMENT, OrderStatus.EXPIRED)
 _WAKE_CALLS = 3
+# So often Stripe may refuse to tell of a refund, at five seconds each.
+REFUSALS = 20
 _REFUND_EVENTS = ("refund.failed", "refund.updated", "charge.refund.updated")
 _LOOK_BACK = timedelta(hours=2)
 _LOOK_FAR_BACK = timedelta(days=8)
@@ -99,7 +103,11 @@ class StripeWatch:
             found = await session.exec(
                 select(StripeEventReceived)
                 .where(col(StripeEventReceived.handled_at).is_(None))
-                .order_by(col(StripeEventReceived.created_at))
+                # What is tried again and again stands behind what is new.
+                .order_by(
+                    col(StripeEventReceived.attempts),
+                    col(StripeEventReceived.created_at),
+                )
                 .limit(100)
             )
             events = found.all()
@@ -108,7 +116,11 @@ class StripeWatch:
 
     async def _event(self, event: StripeEventReceived) -> None:
         if event.type in _REFUND_EVENTS:
-            await self._look_at_refund(event.object_id)
+            try:
+                await self._look_at_refund(event.object_id)
+            except ProviderRejected as refused:
+                await self._refused(event, refused)
+                return
         payment = await self._payment_of(event)
         woken = (
             payment is not None
@@ -130,6 +142,28 @@ class StripeWatch:
             async with self._db.platform() as session:
                 await refunds.failed(session, refund.id, why=refund.status)
                 await session.commit()
+
+    async def _refused(
+        self, event: StripeEventReceived, refused: ProviderRejected
+    ) -> None:
+        """A person looks, where we may not."""
+        async with self._db.platform() as session:
+            row = await session.get_one(StripeEventReceived, event.id)
+            row.attempts += 1
+            if row.attempts >= REFUSALS:
+                row.handled_at = utc_now()
+                found = alerts.Finding(
+                    tenant_id=MIGRAHOSTING,
+                    subject_id=row.id,
+                    message=f"Stripe does not tell us of the refund {row.object_id}"
+                    f" ({redacted(str(refused))}): look in its dashboard whether its"
+                    " customer has the money, then resolve this alert",
+                    severity=Severity.CRITICAL,
+                )
+                await alerts.raise_alert(
+                    session, UNREADABLE, found, occasion=row.event_id
+                )
+            await session.commit()
 
     async def _payment_of(self, event: StripeEventReceived) -> Payment | None:
         try:

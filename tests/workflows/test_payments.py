@@ -31,6 +31,7 @@ from tests.judge import balanced, golden
 from tests.workflows.operator import OPERATOR, abort_order, mails_with
 from tests.workflows.shop import PATIENT, PRICE, buy, settled, waiting
 from tests.world import DOMAIN, GROWTH, Providers, World, world
+from workers.stripe_watch import REFUSALS
 
 EMAIL = "ada@example.com"
 
@@ -213,3 +214,44 @@ async def test_a_refund_that_fails_later_is_told_to_a_person(watchful: World) ->
     await here.until(told, lambda mails: len(mails) == 1)
     assert (await here.read(Order, order.id)).status == OrderStatus.FAILED
     await balanced(here)
+
+
+async def test_refunds_that_stripe_does_not_tell_of_hold_up_no_event_and_are_told(
+    here: World,
+) -> None:
+    refused = {"kind": "reject", "op": "GET /v1/refunds/*", "times": 10_000}
+    await here.fault("stripe", refused)
+    unreadable = [
+        StripeEventReceived(
+            event_id=f"evt_{number}",
+            type="refund.updated",
+            object_id=f"re_{number}",
+            created_at=utc_now() - timedelta(minutes=9),
+        )
+        for number in range(100)
+    ]
+    unreadable[0].attempts = REFUSALS - 1
+    new = StripeEventReceived(event_id="evt_new", type="charge.updated")
+    async with here.db.platform() as session:
+        session.add_all([*unreadable, new])
+        await session.commit()
+
+    for event in (new, unreadable[0]):
+        await here.until(
+            partial(after_a_round, here, event),
+            lambda row: row.handled_at is not None,
+            within=PATIENT,
+        )
+
+    async with here.db.platform() as session:
+        query = select(Alert).where(Alert.subject_id == unreadable[0].id)
+        [alert] = (await session.exec(query)).all()
+    assert alert.severity == Severity.CRITICAL
+    assert "re_0" in alert.message
+
+
+async def after_a_round(
+    world: World, event: StripeEventReceived
+) -> StripeEventReceived:
+    await world.wired.stripe_watch.events()
+    return await world.read(StripeEventReceived, event.id)
