@@ -68,8 +68,8 @@ class CloudPod(TenantRow, table=True):
     # The node that has promised it room while it is on its way there.
     moving_to: UUID | None = Field(default=None, foreign_key="servers.id", index=True)
     vmid: int | None = Field(default=None, unique=True)
-    ipv4: str | None = None
-    ipv6: str | None = None
+    ipv4: str | None = Field(default=None, index=True)
+    ipv6: str | None = Field(default=None, index=True)
     suspended_for: SuspensionReason | None = word(default=None)
     # While it is on its way out: until when its removal can be called off.
     held_until: datetime | None = moment(default=None)

@@ -77,6 +77,7 @@ def _by_our_id(our_id: UUID) -> Any:
         _of_orders(bought),
         _about(owned),
         _about(select(CloudPod.id).where(CloudPod.customer_id == our_id)),
+        _about(select(CloudPod.id).where(CloudPod.subscription_id == our_id)),
     )
 
 

@@ -259,7 +259,8 @@ async def test_a_cloudpods_row_names_its_customer_and_host_and_is_found_by_them(
     assert entry["customer"]["email"] == "ada@example.com"
     assert entry["domain"] == pod.hostname
     assert entry["cause"]["id"] == "proxmox.down.quorum"
-    for word in (pod.hostname, "192.0.2.7", "ada@example.com", str(buyer.id)):
+    ours = (str(buyer.id), str(owned.id))
+    for word in (pod.hostname, "192.0.2.7", "ada@example.com", *ours):
         found = (await get(operator, "/api/operator/find", q=word))["items"]
         assert [one["job"]["id"] for one in found] == [str(job.id)], word
 

@@ -15,6 +15,7 @@ from uuid import UUID
 import httpx
 import pytest
 from pydantic import SecretStr
+from simulators.proxmox.cluster import VM_TEMPLATE
 from sqlmodel import select
 from temporalio.testing import WorkflowEnvironment
 
@@ -36,6 +37,7 @@ from tests.judge import balanced
 from tests.workflows.fleet import fleet
 from tests.workflows.operator import refunds
 from tests.workflows.paths import a_website, ask_for_backup, finished
+from tests.workflows.pods import MINI, PRICES, pod_of, pod_world
 from tests.workflows.shop import (
     PATIENT,
     PRICE,
@@ -409,6 +411,35 @@ async def test_a_full_backup_store_is_told_and_the_backup_goes_on_when_it_has_ro
         job = await here.read(Job, job_id)
         await finished(here, job, JobStatus.SUCCEEDED)
         assert await entry_of(api, job_id) is None
+
+
+async def test_a_missing_template_is_told_and_the_cloudpod_is_made_when_it_is_back(
+    simulators: Providers,
+    db: Database,
+    temporal: WorkflowEnvironment,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    target = temporal.client.service_client.config.target_host
+    monkeypatch.setenv("TEMPORAL_ADDRESS", target)
+    async with pod_world(simulators, db, temporal) as here, operator(here) as api:
+        template = simulators.proxmox.cluster.guest(VM_TEMPLATE)
+        template.template = False
+        try:
+            order = await buy(here, MINI, price=PRICES[MINI])
+            entry = await waiting(here, api, order)
+        finally:
+            template.template = True
+
+        pod = await pod_of(here, order)
+        assert entry["cause"]["id"] == "proxmox.rejected.template_missing"
+        assert entry["domain"] == pod.hostname
+        assert entry["customer"]["email"].endswith("@example.com")
+        detail = await get(api, f"/api/operator/inbox/{entry['job']['id']}")
+        assert "debian-13" in detail["job"]["message"]
+        await advised(api, detail)
+        _, order = await settled(here, order)
+        assert order.status == OrderStatus.COMPLETED
+        assert await inbox_of(api, order) == []
 
 
 async def entry_of(api: httpx.AsyncClient, job_id: UUID) -> dict[str, Any] | None:
