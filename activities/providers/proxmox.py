@@ -107,6 +107,20 @@ class Proxmox:
         rows = await self._api.get("nodes")
         return sorted((node_of(row) for row in rows), key=lambda node: node.name)
 
+    async def rights(self) -> set[str]:
+        """Every privilege that our token has somewhere, e.g. VM.Clone."""
+        held: Mapping[str, Mapping[str, int]] = await self._api.get(
+            "access/permissions"
+        )
+        return {right for rights in held.values() for right in rights}
+
+    async def archives(self, node: str, storage: str) -> set[str]:
+        """The volume ids of the containers' templates on a node's storage."""
+        rows = await self._api.get(
+            f"nodes/{node}/storage/{storage}/content", content="vztmpl"
+        )
+        return {str(row["volid"]) for row in rows}
+
     # --- tasks --------------------------------------------------------------------
 
     async def task(self, upid: str) -> Task:

@@ -308,7 +308,7 @@ def test_tables_are_missed_then_old_then_unguarded(
     upgrade(owner, app_role=APP_ROLE)
     assert wrong(doctor.looks("PostgreSQL", "Work")) == set()
     told = doctor.looks("Hosting")
-    fails(told, "Hosting", "servers", "there is none", "Add a row to `servers`")
+    fails(told, "Hosting", "servers", "there is none", "`mpanel server add")
 
     for statement in LATE:
         with psycopg.connect(app) as connection:

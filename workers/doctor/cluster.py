@@ -1,6 +1,8 @@
-"""Proxmox: the token, and each node that CloudPods may be placed on."""
+"""Proxmox: the token and its rights, each node that CloudPods may be placed on, and
+what they are made from."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from typing import Final
 
 import psycopg
 
@@ -16,6 +18,34 @@ from workers.doctor.settings import DoctorSettings
 _PATIENCE = 6.0
 _FULL = 0.95
 NODES = "select name, status from servers where role = %s order by name"
+_IMAGES = (
+    "select distinct delivers->>'image' as image from products"
+    " where delivers->>'kind' = 'cloudpod' and status = 'active' order by 1"
+)
+# What our calls ask for; of those in one line, either will do (Proxmox VE 9 or 8).
+_RIGHTS: Final = (
+    ("Datastore.Allocate", "Datastore.AllocateSpace"),
+    ("Datastore.Audit",),
+    ("SDN.Use",),
+    ("Sys.Audit",),
+    ("Sys.Modify",),
+    ("VM.Allocate",),
+    ("VM.Audit",),
+    ("VM.Backup",),
+    ("VM.Clone",),
+    ("VM.Config.CPU",),
+    ("VM.Config.Cloudinit",),
+    ("VM.Config.Disk",),
+    ("VM.Config.Memory",),
+    ("VM.Config.Network",),
+    ("VM.Config.Options",),
+    ("VM.Console",),
+    ("VM.GuestAgent.Audit", "VM.GuestAgent.Unrestricted", "VM.Monitor"),
+    ("VM.Migrate",),
+    ("VM.PowerMgmt",),
+    ("VM.Snapshot",),
+    ("VM.Snapshot.Rollback", "VM.Snapshot"),
+)
 
 
 async def look(settings: DoctorSettings) -> AsyncIterator[Line]:
@@ -32,7 +62,8 @@ async def look(settings: DoctorSettings) -> AsyncIterator[Line]:
         timeout=_PATIENCE,
     )
     try:
-        found = {node.name: node for node in await cluster.nodes()}
+        async for line in _looked_at(settings, cluster):
+            yield line
     except ProviderError as error:
         yield advice.http(
             "reached",
@@ -51,10 +82,16 @@ async def look(settings: DoctorSettings) -> AsyncIterator[Line]:
         return
     finally:
         await cluster.aclose()
+
+
+async def _looked_at(settings: DoctorSettings, cluster: Proxmox) -> AsyncIterator[Line]:
+    found = {node.name: node for node in await cluster.nodes()}
     yield ok("reached", "our token is accepted")
+    yield _rights(await cluster.rights())
     async with connected(settings) as connection:
         try:
             rows = await (await connection.execute(NODES, [PROXMOX])).fetchall()
+            sold = await (await connection.execute(_IMAGES)).fetchall()
         except psycopg.errors.UndefinedTable:
             yield skipped("nodes", "the tables are not there", "See PostgreSQL above.")
             return
@@ -66,6 +103,55 @@ async def look(settings: DoctorSettings) -> AsyncIterator[Line]:
             "no row names one: no CloudPod has a place",
             "`mpanel node add <name> --memory <MiB> --cores <n>` for each node.",
         )
+    ours = [row["name"] for row in rows if row["name"] in found]
+    async for line in _images(cluster, sold, [n for n in ours if found[n].online]):
+        yield line
+
+
+def _rights(held: set[str]) -> Line:
+    """Somewhere at least: on which paths is for whoever runs the cluster."""
+    lacking = [either[0] for either in _RIGHTS if not held.intersection(either)]
+    if lacking:
+        return failure(
+            "rights",
+            f"our token lacks {', '.join(lacking)}",
+            f'`pveum role modify <its role> --append --privs "{" ".join(lacking)}"`;'
+            " a token with privilege separation wants the role for itself, too.",
+        )
+    return ok("rights", "all that our calls ask for")
+
+
+async def _images(
+    cluster: Proxmox, sold: Sequence[dict[str, str]], nodes: Sequence[str]
+) -> AsyncIterator[Line]:
+    """What the catalogue's CloudPods are made from."""
+    for image in (row["image"] for row in sold):
+        try:
+            where = await _lacking(cluster, image, nodes)
+        except ProviderError as error:
+            yield failure(image, str(error), "See the token's rights above.")
+            continue
+        if where:
+            yield failure(
+                image,
+                f"CloudPods that are sold are made from it, and {', '.join(where)} has"
+                " no such template",
+                "`pveam download` it there, or make a VM of this name, with cloud-init"
+                " and guest agent, a template.",
+            )
+        else:
+            yield ok(image, "is there to be cloned")
+
+
+async def _lacking(cluster: Proxmox, image: str, nodes: Sequence[str]) -> list[str]:
+    """Where it is not. A VM is cloned from any node, an archive from the node's own."""
+    storage, archive, _ = image.partition(":")
+    if archive:
+        return [
+            node for node in nodes if image not in await cluster.archives(node, storage)
+        ]
+    found = any(one.template and one.name == image for one in await cluster.guests())
+    return [] if found else ["the cluster"]
 
 
 def _node(name: str, node: Node | None) -> Line:

@@ -45,7 +45,7 @@ async def hosting(settings: DoctorSettings) -> AsyncIterator[Line]:
         yield failure(
             "servers",
             "there is none: no website has a place",
-            "Add a row to `servers`: SSH address, host key, public address, capacity.",
+            "`mpanel server add <name> --host <address> --public-ip <ip> ...`.",
         )
     looks = [asyncio.create_task(_server(settings, one)) for one in servers]
     for look in asyncio.as_completed(looks):
