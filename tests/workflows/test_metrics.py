@@ -6,6 +6,7 @@ from uuid import uuid4
 from prometheus_client import generate_latest
 from sqlalchemy import text
 from temporalio.client import Client
+from temporalio.testing import WorkflowEnvironment
 
 from models import metrics
 from models.base import utc_now
@@ -16,7 +17,7 @@ from tests.api import rows
 from tests.conftest import free_port
 from tests.scraped import Scraped, parsed, scrape
 from tests.workflows.paths import REFUSED
-from tests.world import World
+from tests.world import Providers, World, world
 from workers.heartbeat import Heartbeat
 from workers.metrics import Backlogs
 from workflows.queues import ALL, HOSTING, STORIES
@@ -74,6 +75,32 @@ async def test_each_queue_tells_its_backlog_and_its_pollers(here: World) -> None
     assert told("mpanel_queue_pollers", queue=STORIES, type="workflow") >= 1
     assert told("mpanel_queue_workers", queue=STORIES) == 1
     assert told("mpanel_queue_workers", queue=HOSTING) == 0
+
+
+async def test_a_queue_without_a_worker_tells_how_much_waits_and_for_how_long(
+    db: Database, simulators: Providers, temporal: WorkflowEnvironment
+) -> None:
+    target = temporal.client.service_client.config.target_host
+    others = tuple(queue for queue in ALL if queue != HOSTING)
+    labels = {"queue": HOSTING, "type": "activity"}
+    async with world(simulators, db, target, queues=others) as here:
+        for _ in range(2):
+            paid = await here.pay(PRICE)
+            await here.order(customer=paid["customer"]["id"])
+
+        async def told() -> Scraped:
+            await Backlogs(here.db, here.client).refresh()
+            return now()
+
+        seen = await here.until(
+            told, lambda one: one("mpanel_queue_backlog", **labels) == 2, within=60
+        )
+        before = seen("mpanel_queue_backlog_age_seconds", **labels)
+        await here.until(
+            told,
+            lambda one: one("mpanel_queue_backlog_age_seconds", **labels) >= before + 1,
+            within=60,
+        )
 
 
 async def test_what_waits_is_counted_with_its_age(
