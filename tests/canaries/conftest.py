@@ -15,6 +15,7 @@ from temporalio.testing import WorkflowEnvironment
 from api.auth.demand import Demand
 from api.settings import ApiSettings
 from models.database import Database
+from models.seed import seed_cluster
 from tests.api.live import live
 from tests.canaries.planted import Planted
 from tests.canaries.scene import Scene
@@ -22,7 +23,8 @@ from tests.conftest import PASSWORD, free_port
 from tests.logged import logged
 from tests.workers.conftest import Receiver, receiving
 from tests.workflows.conftest import temporal
-from tests.world import DOMAIN, Keys, Providers, providers, world
+from tests.world import DOMAIN, NODE_QUEUES, Keys, Providers, providers, world
+from workflows.queues import ALL
 
 __all__ = ["temporal"]
 
@@ -103,6 +105,7 @@ async def scene(
                 simulators,
                 db,
                 target,
+                queues=(*ALL, *NODE_QUEUES),
                 encryption_keys=api_settings.encryption_keys,
                 operator_webhook_url=hooks.url,
                 operator_webhook_secret=SecretStr(f"whsec_{hook_secret}"),
@@ -111,6 +114,9 @@ async def scene(
             httpx.AsyncClient(base_url=site.url, trust_env=False, timeout=30) as api,
             httpx.AsyncClient(base_url=site.url, trust_env=False, timeout=30) as shown,
         ):
+            async with db.platform() as session:
+                await seed_cluster(session)
+                await session.commit()
             made = Scene(planted, here, api_settings, api, shown, lines, hooks.got)
             api.event_hooks["response"].append(made.keep)
             yield made

@@ -15,6 +15,7 @@ from models.jobs import Job
 from models.states import JobKind, JobStatus
 from tests.api import shop
 from tests.canaries.scene import Scene
+from tests.workflows.pods import MINI, PRICES
 from tests.workflows.shop import PATIENT, PRICE
 from tests.world import World
 
@@ -28,6 +29,7 @@ async def orders_are_fulfilled(scene: Scene, boss: dict[str, str]) -> None:
     first = await here.ended(await root_of(scene, await bought(scene)), within=PATIENT)
     assert first.status == JobStatus.SUCCEEDED, first.message
     await a_backup(scene, boss)
+    await a_cloudpod(scene, boss)
     await what_we_made(scene)
     said = providers_tell(scene)
     for provider, scripts in said.items():
@@ -58,6 +60,25 @@ async def decided_by_code(scene: Scene, boss: dict[str, str], job: Job) -> None:
         lambda one: (one.status, one.step) != (job.status, job.step),
         within=PATIENT,
     )
+
+
+async def a_cloudpod(scene: Scene, boss: dict[str, str]) -> None:
+    """Built with the cluster's token; its screen is opened with a ticket."""
+    paid = await scene.here.pay(PRICES[MINI], email=BUYER)
+    code, type_ = MINI
+    order = await ordered(
+        scene,
+        stripeCustomerId=paid["customer"]["id"],
+        items=[{"code": code, "type": type_}],
+    )
+    built = await scene.here.ended(await root_of(scene, order), within=PATIENT)
+    assert built.status == JobStatus.SUCCEEDED, built.message
+    pods = (await scene.api.get("/api/cloudpods", headers=boss)).json()["items"]
+    opened = await scene.shown.post(
+        f"/api/cloudpods/{pods[0]['id']}/console", headers=boss
+    )
+    assert opened.is_success, opened.text
+    scene.planted.keep("console ticket", opened.json()["ticket"])
 
 
 async def a_backup(scene: Scene, boss: dict[str, str]) -> None:
@@ -128,9 +149,11 @@ def providers_tell(scene: Scene) -> dict[str, list[dict[str, Any]]]:
 
 async def bought(scene: Scene) -> UUID:
     paid = await scene.here.pay(PRICE, email=BUYER)
-    raw = json.dumps(
-        shop.order(stripeCustomerId=paid["customer"]["id"], customerEmail=BUYER)
-    ).encode()
+    return await ordered(scene, stripeCustomerId=paid["customer"]["id"])
+
+
+async def ordered(scene: Scene, **changes: Any) -> UUID:
+    raw = json.dumps(shop.order(customerEmail=BUYER, **changes)).encode()
     answer = await scene.ordered(raw)
     assert answer.status_code == 202, answer.text
     scene.orders.append(UUID(answer.json()["orderId"]))
