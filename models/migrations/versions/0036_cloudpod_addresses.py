@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0034_cloudpod_addresses"
-down_revision = "0033_inbox_page"
+revision = "0036_cloudpod_addresses"
+down_revision = "0035_save_names"
 branch_labels = None
 depends_on = None
 
