@@ -1,5 +1,6 @@
 """What a CloudPod is asked for during its life; its job's input says with what."""
 
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final
@@ -17,10 +18,16 @@ from activities.cloudpods import (
     become,
     ended,
     ended_or,
+    left_of,
     let_end,
 )
 from activities.effects import EffectLedger
-from activities.errors import GiveUp, NotYet, ProviderRejected
+from activities.errors import (
+    GiveUp,
+    NotYet,
+    ProviderConflict,
+    ProviderRejected,
+)
 from activities.store import Store, finish
 from models.base import utc_now
 from models.cloudpods import CloudPod, CloudPodSave
@@ -148,14 +155,17 @@ class CloudPodActs(OnCluster):
     async def release_size(self, call: StepCall) -> None:
         """The undo: CPU and memory as before. A disk that has grown stays grown, and
         only that one."""
-        pod, place = await self._sure(call)
+        pod, _node = await self._placed(call)
+        place = await self._held(call)
         async with self._store.step(call) as (session, job):
             before, wanted = job.input["from"], job.input["to"]
             await session.commit()
-        await self._cluster.configure(
-            place, cores=before["cores"], memory=before["memory"]
-        )
-        grown = await self._disk(pod, place) >= wanted["disk"]
+        grown = False
+        if place is not None:
+            await self._cluster.configure(
+                place, cores=before["cores"], memory=before["memory"]
+            )
+            grown = await self._disk(pod, place) >= wanted["disk"]
         async with self._store.step(call) as (session, _):
             pod = await cloudpods.get(session, call.subject_id, lock=True)
             pod.cores, pod.memory = before["cores"], before["memory"]
@@ -211,13 +221,10 @@ class CloudPodActs(OnCluster):
     @activity.defn
     async def drop_snapshot(self, call: StepCall) -> None:
         """The undo; absent is success."""
-        _pod, place = await self._sure(call)
+        place = await self._held(call)
         save = await self._save(call)
-        await let_end(self._cluster, place, _SNAPSHOT)
-        if save.name in await self._cluster.snapshots(place):
-            await ended(
-                self._cluster, await self._cluster.delete_snapshot(place, save.name)
-            )
+        if place is not None:
+            await self._drop(place, save.name)
         async with self._store.step(call) as (session, _):
             row = await session.get_one(CloudPodSave, save.id)
             row.status = BackupStatus.FAILED
@@ -240,9 +247,15 @@ class CloudPodActs(OnCluster):
 
     @activity.defn
     async def back_up_guest(self, call: StepCall) -> None:
-        """To the backups' storage; one that carries this job's mark is the one."""
+        """To the backups' storage; one that carries this job's mark is the one. Before
+        a removal, what is gone is not missed."""
         await self._turn(call)
-        _pod, place = await self._sure(call)
+        try:
+            _pod, place = await self._sure(call)
+        except ProviderRejected as refused:
+            if refused.code == "absent" and await self._removes(call):
+                return
+            raise
         save = await self._save(call)
         await let_end(self._cluster, place, _BACKUP)
         found = await self._volume(place, save.id)
@@ -279,8 +292,11 @@ class CloudPodActs(OnCluster):
 
     @activity.defn
     async def hold_removal(self, call: StepCall) -> None:
-        """Stopped, but still there: until the hold is over, an abort brings it back."""
-        _pod, place = await self._sure(call)
+        """Stopped, but still there: until the hold is over, an abort brings it back.
+        What is gone is not held."""
+        place = await self._left(call)
+        if place is None:
+            return
         await self._stop(place)
         async with self._store.step(call) as (session, job):
             await cloudpods.without_save(session, job.id)
@@ -309,17 +325,28 @@ class CloudPodActs(OnCluster):
             call, provider=PROVIDER, kind="guest", reference=str(call.subject_id)
         )
         gone = effect is None or effect.state == EffectState.REMOVED
+        if effect is not None and not gone:
+            # Another's guest on its VMID is left alone, and told as drift.
+            with suppress(ProviderConflict):
+                place = await left_of(self._cluster, effect)
+                gone = place is None
+                if place is not None and was == ServiceStatus.ACTIVE:
+                    await self._start(place)
+            if gone:
+                await self._effects.removed(effect, upid=None)
         if gone or was not in (ServiceStatus.ACTIVE, ServiceStatus.SUSPENDED):
             was = ServiceStatus.FAILED
-        if was == ServiceStatus.ACTIVE:
-            _pod, place = await self._sure(call)
-            await self._start(place)
         async with self._store.step(call) as (session, _):
             pod = await cloudpods.get(session, call.subject_id, lock=True)
             pod.come_back(was)
             await session.commit()
 
     # --- together -----------------------------------------------------------------
+
+    async def _drop(self, place: Any, name: str) -> None:
+        await let_end(self._cluster, place, _SNAPSHOT)
+        if name in await self._cluster.snapshots(place):
+            await ended(self._cluster, await self._cluster.delete_snapshot(place, name))
 
     async def _restart(self, place: Any) -> None:
         await self._end(place)
@@ -333,6 +360,11 @@ class CloudPodActs(OnCluster):
     async def _volume(self, place: Any, save_id: UUID) -> Any | None:
         kept = await self._cluster.backups(place.node, self._backups, place.vmid)
         return next((one for one in kept if one.notes == f"mpanel:{save_id}"), None)
+
+    async def _removes(self, call: StepCall) -> bool:
+        async with self._store.step(call) as (session, job):
+            await session.commit()
+        return job.kind == JobKind.CLOUDPOD_DELETE
 
     async def _save(self, call: StepCall) -> CloudPodSave:
         """The row that this job fills; it was written with the job."""

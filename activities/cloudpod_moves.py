@@ -71,9 +71,13 @@ class CloudPodMoves(Placing):
     async def release_room(self, call: StepCall) -> None:
         """The undo: it is where it is, and its row says so. A guest that is nowhere
         has a backup, which `repair` brings back."""
-        _pod, _here, there = await self._route(call)
+        pod, here, there = await self._route(call)
         effect = await self._effect(call)
-        place = await find_ours(self._cluster, effect)
+        if there is not None:
+            left, taking = self._place(pod, here), self._place(pod, there)
+            await self._wait_for(effect, "moving", left, (*MOVING, *UNMAKING))
+            await self._wait_for(effect, "carrying", taking, RESTORING)
+        place = await self._held(call)
         if place is not None and await self._was_running(call, place):
             await self._start(place)
         if there is not None and place is not None and place.node == there.name:

@@ -117,19 +117,18 @@ class OnCluster:
             return pod, node
 
     async def _present(self, place: Any, pod: CloudPod) -> dict[str, Any]:
-        """Its configuration, with our mark in it."""
+        """Its configuration at this very place, with our mark in it."""
         config = await self._cluster.config(place)
-        if config is None or mark_of(config) != pod.reference:
-            raise ProviderRejected(
-                PROVIDER, f"{place.vmid} is not on {place.node}", code="absent"
-            )
-        return config
+        if config is None:
+            raise _absent(place)
+        return _marked(config, place, pod.reference)
 
     async def _sure(self, call: StepCall) -> tuple[CloudPod, Any]:
-        """The CloudPod and where its guest really is. Raises if it is not there."""
+        """The CloudPod and where its guest really is. Raises if it is nowhere."""
         pod, node = await self._placed(call)
-        place = self._place(pod, node)
-        await self._present(place, pod)
+        place, _ = await whereabouts(
+            self._cluster, self._place(pod, node), pod.reference
+        )
         return pod, place
 
     async def _turn(self, call: StepCall) -> None:
@@ -146,6 +145,23 @@ class OnCluster:
             await session.commit()
         if refusal is not None:
             raise GiveUp(Reason.ENDED, refusal)
+
+    async def _held(self, call: StepCall) -> Any | None:
+        """For what is taken back: where its guest is; None if nothing of ours stands
+        there, so that there is nothing to take back."""
+        try:
+            return await self._left(call)
+        except ProviderConflict:
+            return None
+
+    async def _left(self, call: StepCall) -> Any | None:
+        """Where its guest is; None if there is none, or none any more."""
+        effect = await self._effects.find(
+            call, provider=PROVIDER, kind="guest", reference=str(call.subject_id)
+        )
+        if effect is None or effect.state == EffectState.REMOVED:
+            return None
+        return await left_of(self._cluster, effect)
 
     async def _see_running(self, pod: CloudPod, place: Any) -> None:
         """Asks the guest itself where it answers."""
@@ -296,7 +312,7 @@ class CloudPodActivities(OnCluster):
             config = await self._ours(place)
         if config is None:
             raise ProviderDown(PROVIDER, f"{place.vmid} is not there yet", code="lag")
-        await self._effects.present(effect, remote_id=str(pod.vmid))
+        await self._effects.present(effect, remote_id=str(pod.vmid), upid=None)
 
     @activity.defn
     async def destroy_guest(self, call: StepCall) -> None:
@@ -307,39 +323,43 @@ class CloudPodActivities(OnCluster):
         )
         if effect is None or effect.state == EffectState.REMOVED:
             return
-        await self._await_earlier(effect)
+        if effect.state != EffectState.PRESENT:
+            await self._await_earlier(effect)
+        place = await left_of(self._cluster, effect)
+        if place is not None and place.node != effect.facts["node"]:
+            # Where it is asked for once it is gone.
+            await self._effects.note(effect, node=place.node)
         await destroy(self._cluster, effect)
-        await self._effects.removed(effect)
+        await self._effects.removed(effect, upid=None)
 
     @activity.defn
     async def configure_guest(self, call: StepCall) -> None:
         """CPU, memory, network and first login; options are set, never added."""
-        pod, node = await self._placed(call)
-        await self._configure(pod, self._place(pod, node))
+        pod, place = await self._sure(call)
+        await self._configure(pod, place)
 
     @activity.defn
     async def grow_disk(self, call: StepCall) -> None:
         """To the promised size; a disk that has it, or more, is left alone."""
-        pod, node = await self._placed(call)
-        await self._grow(pod, self._place(pod, node))
+        pod, place = await self._sure(call)
+        await self._grow(pod, place)
 
     @activity.defn
     async def guard_guest(self, call: StepCall) -> None:
         """The firewall, with the rules of our group."""
-        pod, node = await self._placed(call)
-        await self._cluster.guard(self._place(pod, node), GROUP)
+        _pod, place = await self._sure(call)
+        await self._cluster.guard(place, GROUP)
 
     @activity.defn
     async def start_guest(self, call: StepCall) -> None:
         """Runs; one that runs is left running."""
-        pod, node = await self._placed(call)
-        await self._start(self._place(pod, node))
+        _pod, place = await self._sure(call)
+        await self._start(place)
 
     @activity.defn
     async def call_active(self, call: StepCall) -> None:
         """Asks the guest itself where it answers, and only then calls it active."""
-        pod, node = await self._placed(call)
-        place = self._place(pod, node)
+        pod, place = await self._sure(call)
         await self._see_running(pod, place)
         async with self._store.step(call) as (session, job):
             pod = await cloudpods.get(session, call.subject_id, lock=True)
@@ -372,7 +392,9 @@ class CloudPodActivities(OnCluster):
         effect = await self._effects.find(
             call, provider=PROVIDER, kind="guest", reference=str(call.subject_id)
         )
-        return effect is not None and effect.state == EffectState.PRESENT
+        if effect is None or effect.state != EffectState.PRESENT:
+            return False
+        return await left_of(self._cluster, effect) is not None
 
     @activity.defn
     async def end_pod_removal(self, call: StepCall) -> None:
@@ -453,10 +475,33 @@ class CloudPodActivities(OnCluster):
             await over(self._cluster, str(upid))
 
 
+async def whereabouts(
+    cluster: Cluster, place: Any, mark: str
+) -> tuple[Any, Mapping[str, Any]]:
+    """Where the guest with this mark is, and its configuration: here, or where HA or
+    somebody's hand has brought it. Another one with its VMID is a conflict."""
+    config, away = None, None
+    try:
+        config = await cluster.config(place)
+    except ProviderDown as down:
+        away = down
+    if config is None:
+        found = await cluster.find(place.vmid)
+        if found is None or found.place == place:
+            raise away or _absent(place)
+        place = found.place
+        config = await cluster.config(place)
+    if config is None:
+        raise ProviderDown(PROVIDER, f"{place.vmid} is on its way", code="lag")
+    _see_whole(config, place)
+    return place, _marked(config, place, mark)
+
+
 async def find_ours(cluster: Cluster, effect: Effect) -> Any | None:
     """Where the guest of this effect is now; None if nothing with its mark is there.
 
-    Never read from an error: a refusal is raised.
+    Never read from an error: a refusal is raised. Neither is one that was seen believed
+    gone while something stands in its place: that is a conflict.
     """
     vmid = int(effect.facts["vmid"])
     found = await cluster.find(vmid)
@@ -466,22 +511,28 @@ async def find_ours(cluster: Cluster, effect: Effect) -> Any | None:
         else cluster.place(effect.facts["node"], str(effect.facts["guest"]), vmid)
     )
     config = await cluster.config(place)
-    if config is not None:
-        _see_whole(config, place)
-    ours = config is not None and mark_of(config) == reference(effect.owner_id)
-    if config is None and found is not None:
-        raise ProviderDown(PROVIDER, f"{vmid} is still listed", code="lag")
-    return place if ours else None
+    if config is None:
+        if found is not None:
+            raise ProviderDown(PROVIDER, f"{vmid} is still listed", code="lag")
+        return None
+    _see_whole(config, place)
+    if effect.state == EffectState.PRESENT:
+        _marked(config, place, reference(effect.owner_id))
+    return place if mark_of(config) == reference(effect.owner_id) else None
+
+
+async def left_of(cluster: Cluster, effect: Effect) -> Any | None:
+    """As `find_ours`, once whatever was destroying it has ended."""
+    place = await find_ours(cluster, effect)
+    if place is not None and await let_end(cluster, place, UNMAKING):
+        place = await find_ours(cluster, effect)
+    return place
 
 
 async def destroy(cluster: Cluster, effect: Effect) -> None:
     """Stops the guest of this effect, destroys it, and believes it gone only when its
     configuration and the cluster's list both say so. Absent is success."""
-    place = await find_ours(cluster, effect)
-    if place is None:
-        return
-    if await let_end(cluster, place, UNMAKING):
-        place = await find_ours(cluster, effect)
+    place = await left_of(cluster, effect)
     if place is None:
         return
     await become(cluster, place, "stopped", cluster.stop)
@@ -591,9 +642,27 @@ def _see_whole(config: Mapping[str, Any], place: Any) -> None:
 
 
 def mark_of(config: Mapping[str, Any]) -> str | None:
-    """Whose guest it says it is; None if it is not one of ours."""
-    said = str(config.get("description") or "").strip()
-    return said if said.startswith("mpanel:") else None
+    """Whose guest it says it is, by the first word of its notes, which people may add
+    to; None if it is not one of ours."""
+    said = str(config.get("description") or "").split(maxsplit=1)
+    return said[0] if said and said[0].startswith("mpanel:") else None
+
+
+def _marked(config: dict[str, Any], place: Any, mark: str) -> dict[str, Any]:
+    if mark_of(config) == mark:
+        return config
+    raise ProviderConflict(
+        PROVIDER,
+        f"VMID {place.vmid} is taken by {config.get('name') or config.get('hostname')}"
+        f" on {place.node}, which is not ours: its notes do not begin with {mark}",
+        code="vmid_taken",
+    )
+
+
+def _absent(place: Any) -> ProviderRejected:
+    return ProviderRejected(
+        PROVIDER, f"{place.vmid} is not on {place.node}", code="absent"
+    )
 
 
 def _net(address: Address, pool: AddressPool) -> str:

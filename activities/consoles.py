@@ -6,16 +6,16 @@ from typing import Any, Protocol
 from temporalio import activity
 
 from activities.calls import ConsoleCall
+from activities.cloudpods import Cluster, whereabouts
 from activities.store import Store
 from models.queries import cloudpods
 from models.servers import Server
 from models.vault import Vault
 
 
-class Screens(Protocol):
+class Screens(Cluster, Protocol):
     """See `activities.providers.proxmox`."""
 
-    def place(self, node: str, kind: str, vmid: int) -> Any: ...
     async def console(self, place: Any) -> tuple[str, int]: ...
 
 
@@ -27,14 +27,19 @@ class ConsoleActivities:
 
     @activity.defn
     async def open_console(self, call: ConsoleCall) -> str:
-        """Node, path, port and ticket, sealed for whoever asked."""
+        """Node, path, port and ticket, sealed for whoever asked. Of no guest but the
+        CloudPod's own, wherever it is."""
         async with self._store.platform() as session:
             pod = await cloudpods.get(session, call.cloudpod_id)
             node = await session.get_one(Server, pod.server_id)
-        place = self._screens.place(node.name, pod.kind, pod.vmid or 0)
+        place, _ = await whereabouts(
+            self._screens,
+            self._screens.place(node.name, pod.kind, pod.vmid or 0),
+            pod.reference,
+        )
         ticket, port = await self._screens.console(place)
         told = {
-            "node": node.name,
+            "node": place.node,
             "path": f"/api2/json/{place.path}/vncwebsocket",
             "port": port,
             "ticket": ticket,

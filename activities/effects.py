@@ -85,9 +85,9 @@ class EffectLedger:
             await session.commit()
         effect.facts = effect.facts | facts
 
-    async def removed(self, effect: Effect) -> None:
+    async def removed(self, effect: Effect, **facts: Any) -> None:
         """It was read back as absent. A create on its way may still land: checked."""
-        await self._settle(effect, EffectState.REMOVED, None, {})
+        await self._settle(effect, EffectState.REMOVED, None, facts)
 
     async def find(
         self, call: StepCall, *, provider: str, kind: str, reference: str

@@ -4,6 +4,7 @@ Nothing is repaired here: what stopped may be a customer's doing, and what is go
 be somewhere. `POST /api/cloudpods/{id}/repair` is a job.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
@@ -19,6 +20,7 @@ from models.states import Drift, ServiceStatus
 CAUSE: Final = "cloudpod_drift"
 TAG: Final = "mpanel"
 UNKNOWN: Final = "unknown"
+_AT_ONCE: Final = 8
 
 _WORDS: Final[Mapping[Drift, str]] = {
     Drift.GONE: "its guest is gone",
@@ -37,7 +39,7 @@ class Listing(Protocol):
 
 
 class DriftWatch:
-    """One listing of the cluster; only what looks strange is asked about by itself."""
+    """One listing of the cluster, and the notes of each guest on one of our VMIDs."""
 
     def __init__(self, db: Database, cluster: Listing) -> None:
         self._db, self._cluster = db, cluster
@@ -49,22 +51,29 @@ class DriftWatch:
         async with self._db.platform() as session:
             if not await servers.nodes(session):
                 return
+            known = {pod.vmid for pod in await drift.steady(session, began)}
         guests = {one.place.vmid: one for one in await self._cluster.guests()}
-        foreign = await self._foreign(guests)
+        marks = await self._marks([guests[one] for one in known & guests.keys()])
         async with self._db.platform() as session:
             pods = await drift.steady(session, began)
-            seen = [_seen(pod, guests.get(pod.vmid), foreign) for pod in pods]
+            seen = [_seen(pod, guests.get(pod.vmid), marks) for pod in pods]
             await drift.seen(session, seen)
             await _tell(session, pods, seen)
             await session.commit()
 
-    async def _foreign(self, guests: Mapping[int, Guest]) -> dict[int, str | None]:
-        """Of guests without our tag: whose mark they carry, by VMID."""
-        return {
-            vmid: mark_of(await self._cluster.config(guest.place) or {})
-            for vmid, guest in guests.items()
-            if TAG not in guest.tags and not guest.template and guest.status != UNKNOWN
-        }
+    async def _marks(self, guests: Sequence[Guest]) -> dict[int, str | None]:
+        """Whose mark they carry, by VMID. Our tag proves nothing: a copy has it."""
+        marks: dict[int, str | None] = {}
+        few = asyncio.Semaphore(_AT_ONCE)
+
+        async def read(guest: Guest) -> None:
+            async with few:
+                config = await self._cluster.config(guest.place)
+            if config is not None:
+                marks[guest.place.vmid] = mark_of(config)
+
+        await asyncio.gather(*(read(one) for one in guests if one.status != UNKNOWN))
+        return marks
 
 
 async def _tell(
@@ -84,9 +93,9 @@ async def _tell(
 
 
 def _seen(
-    pod: Any, guest: Guest | None, foreign: Mapping[int, str | None]
+    pod: Any, guest: Guest | None, marks: Mapping[int, str | None]
 ) -> dict[str, Any]:
-    found = Drift.GONE if guest is None else _differs(pod, guest, foreign)
+    found = Drift.GONE if guest is None else _differs(pod, guest, marks)
     return {
         "id": pod.id,
         "seen": "absent" if guest is None else guest.status,
@@ -94,11 +103,11 @@ def _seen(
     }
 
 
-def _differs(pod: Any, guest: Guest, foreign: Mapping[int, str | None]) -> Drift | None:
+def _differs(pod: Any, guest: Guest, marks: Mapping[int, str | None]) -> Drift | None:
     """The worst first; of a node that is away, nothing is known."""
     if guest.status == UNKNOWN:
         return None
-    if guest.place.vmid in foreign and foreign[guest.place.vmid] != reference(pod.id):
+    if marks.get(guest.place.vmid, reference(pod.id)) != reference(pod.id):
         return Drift.FOREIGN
     if guest.place.node != pod.node:
         return Drift.ELSEWHERE

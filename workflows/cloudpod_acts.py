@@ -85,7 +85,7 @@ BEGIN_POD_REMOVAL = Step(
     "begin_pod_removal",
     "Take the CloudPod out of service",
     CloudPodActivities.begin_pod_removal,
-    STORIES,
+    PROXMOX,
     undo=CloudPodActs.call_off_removal,
     undo_summary="Bring it back into service",
 )
