@@ -4,7 +4,7 @@ from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from temporalio import activity
 
@@ -207,10 +207,10 @@ class CloudPodActs(OnCluster):
         await let_end(self._cluster, place, _SNAPSHOT)
 
         async def kept() -> bool:
-            return save.name in await self._cluster.snapshots(place)
+            return await self._is_kept(place, save)
 
         if not await kept():
-            words = f"mpanel {save.id}"
+            words = _words(save)
             await ended_or(
                 self._cluster,
                 self._cluster.snapshot(place, save.name, description=words),
@@ -224,7 +224,7 @@ class CloudPodActs(OnCluster):
         place = await self._held(call)
         save = await self._save(call)
         if place is not None:
-            await self._drop(place, save.name)
+            await self._drop(place, save)
         async with self._store.step(call) as (session, _):
             row = await session.get_one(CloudPodSave, save.id)
             row.status = BackupStatus.FAILED
@@ -236,7 +236,7 @@ class CloudPodActs(OnCluster):
         await self._turn(call)
         pod, place = await self._sure(call)
         save = await self._chosen(call)
-        if save.name not in await self._cluster.snapshots(place):
+        if not await self._is_kept(place, save):
             raise ProviderRejected(
                 PROVIDER, f"there is no snapshot {save.name}", code="absent"
             )
@@ -250,12 +250,9 @@ class CloudPodActs(OnCluster):
         """To the backups' storage; one that carries this job's mark is the one. Before
         a removal, what is gone is not missed."""
         await self._turn(call)
-        try:
-            _pod, place = await self._sure(call)
-        except ProviderRejected as refused:
-            if refused.code == "absent" and await self._removes(call):
-                return
-            raise
+        if await self._removes(call) and await self._left(call) is None:
+            return
+        _pod, place = await self._sure(call)
         save = await self._save(call)
         await let_end(self._cluster, place, _BACKUP)
         found = await self._volume(place, save.id)
@@ -343,10 +340,23 @@ class CloudPodActs(OnCluster):
 
     # --- together -----------------------------------------------------------------
 
-    async def _drop(self, place: Any, name: str) -> None:
+    async def _is_kept(self, place: Any, save: CloudPodSave) -> bool:
+        """Raises `ProviderConflict` if a snapshot of this name is not ours."""
+        said = (await self._cluster.snapshots(place)).get(save.name)
+        if said not in (None, _words(save)):
+            raise ProviderConflict(
+                PROVIDER,
+                f"{place.vmid} has a snapshot {save.name} that is not ours",
+                code="snapshot_taken",
+            )
+        return said is not None
+
+    async def _drop(self, place: Any, save: CloudPodSave) -> None:
         await let_end(self._cluster, place, _SNAPSHOT)
-        if name in await self._cluster.snapshots(place):
-            await ended(self._cluster, await self._cluster.delete_snapshot(place, name))
+        if (await self._cluster.snapshots(place)).get(save.name) == _words(save):
+            await ended(
+                self._cluster, await self._cluster.delete_snapshot(place, save.name)
+            )
 
     async def _restart(self, place: Any) -> None:
         await self._end(place)
@@ -396,6 +406,11 @@ class CloudPodActs(OnCluster):
         pod.seen, pod.seen_at = state, utc_now()
 
 
+def _words(save: CloudPodSave) -> str:
+    """What tells that a snapshot is ours."""
+    return f"mpanel {save.id}"
+
+
 async def _row(session: Session, job: Job) -> CloudPodSave:
     save = await cloudpods.save_of(session, job.id)
     if save is None:
@@ -406,7 +421,7 @@ async def _row(session: Session, job: Job) -> CloudPodSave:
             cloudpod_id=job.subject_id,
             job_id=job.id,
             kind=SaveKind.BACKUP,
-            name=f"{word}-{job.id.hex[:8]}",
+            name=f"{word}-{uuid4().hex[:8]}",
         )
         session.add(save)
         job.input = {**job.input, "unasked": True}

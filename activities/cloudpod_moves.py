@@ -15,6 +15,7 @@ from activities.cloudpod_placing import MOVING, RESTORING, Placing
 from activities.cloudpods import (
     PROVIDER,
     UNMAKING,
+    disks,
     ended,
     find_ours,
     let_end,
@@ -34,9 +35,9 @@ MOVED: Final = "moved"
 REFUSED: Final = "refused"
 HALFWAY: Final = "halfway"
 
-# Refusals that say nothing of whether it could move: another way does not help.
 _TRIES: Final = 3
-_NO_REFUSAL: Final = ("absent", "none", "tls", "http_401", "http_403")
+# In the words of a migration's task.
+_UNMOVABLE: Final = ("not supported", "unsupported", "local device", "local resource")
 
 
 class CloudPodMoves(Placing):
@@ -54,6 +55,7 @@ class CloudPodMoves(Placing):
 
         Repeated, the promise stands.
         """
+        await self._turn(call)
         placing = self._store.placing(PROXMOX)
         async with placing, self._store.step(call, platform=True) as (session, job):
             pod = await cloudpods.get(session, call.subject_id, lock=True)
@@ -116,13 +118,16 @@ class CloudPodMoves(Placing):
 
     @activity.defn
     async def still_guest(self, call: StepCall) -> None:
-        """Stands still before it is carried: what it writes now would stay behind."""
+        """Stands still before it is carried: what it writes now would stay behind.
+        What an earlier try has kept before it ran again is not carried."""
         pod, here, there = await self._route(call)
         if there is None or await self._is_on(pod, there):
             return
         place = self._place(pod, here)
         await self._present(place, pod)
         await self._was_running(call, place)
+        if await self._cluster.status(place) == "running":
+            await self._disown_backup(call)
         await self._stop(place)
 
     @activity.defn
@@ -137,7 +142,7 @@ class CloudPodMoves(Placing):
         await self._wait_for(effect, "carrying", target, RESTORING)
         if not await self._is_on(pod, there):
             volid = await self._kept(call, target)
-            await self._clear(pod, here)
+            await self._clear(call, pod, here, there)
             upid = await self._cluster.restore(target, volid, over=False)
             await self._effects.note(effect, carrying=upid)
             await ended(self._cluster, upid)
@@ -188,28 +193,59 @@ class CloudPodMoves(Placing):
     async def _judge(
         self, call: StepCall, refused: ProviderRejected, there: Server, place: Any
     ) -> None:
-        """Whether there is no other way than to carry it. Raises if there may be one:
-        a move that broke off is tried again, and a node that is away is waited for."""
-        if refused.code in _NO_REFUSAL:
+        """Whether it can only be carried, since Proxmox moves no guest like it. Raises
+        if not: a migration that broke off is tried again, a few times."""
+        if not _is_unmovable(refused):
+            if refused.code == "task_failed":
+                tries = int(await self._recall(call, "tries") or 0) + 1
+                await self._remember(call, tries=tries)
+                if tries < _TRIES:
+                    raise ProviderDown(PROVIDER, refused.message, code="migration")
             raise refused
-        if refused.code == "task_failed":
-            tries = int(await self._recall(call, "tries") or 0) + 1
-            await self._remember(call, tries=tries)
-            if tries < _TRIES:
-                raise ProviderDown(PROVIDER, refused.message, code="migration")
         await self._cluster.backups(there.name, self._backups, place.vmid)
         await self._remember(call, refused=refused.message)
 
-    async def _clear(self, pod: CloudPod, here: Server) -> None:
-        """Its VMID is one in the whole cluster: here it goes before it comes there."""
+    async def _clear(
+        self, call: StepCall, pod: CloudPod, here: Server, there: Server
+    ) -> None:
+        """Its VMID is one in the whole cluster: here it goes before it comes there.
+        Never one that runs, as its backup is older than what it has written since."""
         place = self._place(pod, here)
         await let_end(self._cluster, place, UNMAKING)
         if not await self._is_on(pod, here):
             return
-        await self._stop(place)
+        if await self._cluster.status(place) == "running":
+            await self._disown_backup(call)
+            raise GiveUp(
+                Reason.CONFLICT,
+                "it was started after its backup was made, which is too old to be"
+                " carried now; abort this move, and ask for another",
+                code="backup_stale",
+            )
+        await self._see_room(place, there)
         await remove(self._cluster, place)
         if await self._cluster.config(place) is not None:
             raise ProviderDown(PROVIDER, f"{place.vmid} is still there", code="lag")
+
+    async def _see_room(self, place: Any, there: Server) -> None:
+        """For its disks, over there. A shared storage gets back what is freed here."""
+        wanted: dict[str, float] = {}
+        for storage, gib in disks(await self._cluster.config(place) or {}):
+            wanted[storage] = wanted.get(storage, 0) + gib
+        for storage, gib in wanted.items():
+            free = await self._cluster.room(there.name, storage)
+            if free is not None and free < gib * 2**30:
+                raise GiveUp(
+                    Reason.NO_CAPACITY,
+                    f"{storage} on {there.name} has {free / 2**30:.0f} GiB left, and"
+                    f" its disks want {gib:.0f}; make room, then retry",
+                )
+
+    async def _disown_backup(self, call: StepCall) -> None:
+        """It stays a backup of its time, but is no longer the one of this job."""
+        async with self._store.step(call, platform=True) as (session, job):
+            await cloudpods.disown_save(session, job.id)
+            await session.commit()
 
     async def _kept(self, call: StepCall, place: Any) -> str:
         """The backup that this job made, as its storage lists it."""
@@ -239,3 +275,9 @@ class CloudPodMoves(Placing):
             pod = await cloudpods.get(session, call.subject_id, lock=True)
             pod.server_id, pod.moving_to = there.id, None
             await session.commit()
+
+
+def _is_unmovable(refused: ProviderRejected) -> bool:
+    if refused.code == "task_failed":
+        return any(word in refused.message.lower() for word in _UNMOVABLE)
+    return refused.code == "unsupported"

@@ -7,7 +7,7 @@ task it once started, and only then clones.
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from typing import Any, Final, Protocol
 from urllib.parse import quote
 
@@ -26,6 +26,7 @@ from activities.store import Store, finish
 from models.addresses import Address, AddressPool
 from models.base import utc_now
 from models.cloudpods import POSSIBLE_IN, CloudPod, reference
+from models.database import Session
 from models.effects import Effect
 from models.jobs import Job
 from models.orders import Order
@@ -33,6 +34,7 @@ from models.queries import addresses, cloudpods, jobs, services
 from models.queries.outbox import tell_customer
 from models.servers import PROXMOX, Server
 from models.states import (
+    CLOUDPOD_ACTS,
     EffectState,
     GuestKind,
     JobKind,
@@ -48,6 +50,7 @@ GROUP: Final = "mpanel-pod"
 AT_WORK: Final[Mapping[str, str | int]] = {"onboot": 1, "tags": "mpanel"}
 AT_REST: Final[Mapping[str, str | int]] = {"onboot": 0, "tags": "mpanel;suspended"}
 
+_DRIVE = re.compile(r"(scsi|virtio|sata|ide|mp)\d+|rootfs|efidisk0|tpmstate0")
 _SIZE = re.compile(r"\bsize=(\d+)([KMGT]?)")
 _MAC = re.compile(r",hwaddr=[^,]+")
 _IN_GIB: Final = {"": 2**-30, "K": 2**-20, "M": 2**-10, "G": 1, "T": 2**10}
@@ -84,11 +87,12 @@ class Cluster(Protocol):
     async def shut_down(self, place: Any, *, within: int) -> str: ...
     async def tasks(self, place: Any) -> list[Any]: ...
     async def move(self, place: Any, node: str, *, running: bool) -> str: ...
-    async def snapshots(self, place: Any) -> list[str]: ...
+    async def snapshots(self, place: Any) -> dict[str, str]: ...
     async def snapshot(self, place: Any, name: str, *, description: str) -> str: ...
     async def roll_back(self, place: Any, name: str) -> str: ...
     async def delete_snapshot(self, place: Any, name: str) -> str: ...
     async def back_up(self, place: Any, storage: str, *, notes: str) -> str: ...
+    async def room(self, node: str, storage: str) -> int | None: ...
     async def backups(self, node: str, storage: str, vmid: int) -> list[Any]: ...
     async def restore(self, place: Any, volid: str, *, over: bool) -> str: ...
     async def guard(self, place: Any, group: str) -> None: ...
@@ -138,6 +142,8 @@ class OnCluster:
             pod = await cloudpods.get(session, call.subject_id, lock=True)
             begun = job.undoing or job.status == JobStatus.SUCCEEDED
             refusal = None if begun else _refusal(pod, job)
+            if not begun and refusal is None and _is_first(call, job):
+                refusal = await _way_barred(session, job)
             if refusal is not None:
                 job.status = JobStatus.CANCELLED
                 job.message = f"{refusal} when its turn came; nothing was done"
@@ -282,6 +288,7 @@ class CloudPodActivities(OnCluster):
         async with self._store.step(call, platform=True) as (session, job):
             await services.fail_subject(session, job)
             await addresses.give_back(session, call.subject_id)
+            (await cloudpods.get(session, call.subject_id)).let_go()
             await session.commit()
 
     @activity.defn
@@ -323,6 +330,7 @@ class CloudPodActivities(OnCluster):
         )
         if effect is None or effect.state == EffectState.REMOVED:
             return
+        await self._alone(call)
         if effect.state != EffectState.PRESENT:
             await self._await_earlier(effect)
         place = await left_of(self._cluster, effect)
@@ -381,9 +389,10 @@ class CloudPodActivities(OnCluster):
         async with self._store.step(call) as (session, job):
             pod = await cloudpods.get(session, call.subject_id, lock=True)
             for other in await jobs.open_of(session, pod.id):
-                if other.kind == JobKind.CLOUDPOD_PROVISION:
+                built = other.kind == JobKind.CLOUDPOD_PROVISION
+                if built or await _is_taken_back(session, other, job):
                     await session.commit()
-                    raise NotYet("it is still being built, or undone", delay=1.0)
+                    raise NotYet(f"its {other.kind} is still to end", delay=1.0)
             if pod.status != ServiceStatus.TERMINATED:
                 if pod.status != ServiceStatus.TERMINATING:
                     job.input = {**job.input, "was": str(pod.status)}
@@ -412,6 +421,18 @@ class CloudPodActivities(OnCluster):
             await jobs.cancel_unbegun(session, pod.id, "the CloudPod was removed")
             finish(job)
             await session.commit()
+
+    async def _alone(self, call: StepCall) -> None:
+        """What takes back an order waits for the acts that were begun: a move that is
+        amid its way would bring a guest back. A removal waits for us."""
+        async with self._store.step(call) as (session, job):
+            others = await jobs.open_of(session, call.subject_id)
+            await session.commit()
+        if job.kind != JobKind.CLOUDPOD_PROVISION:
+            return
+        for other in others:
+            if other.id != job.id and other.kind != JobKind.CLOUDPOD_DELETE:
+                raise NotYet(f"its {other.kind} is still to end", delay=1.0)
 
     # --- the cluster --------------------------------------------------------------
 
@@ -623,6 +644,31 @@ async def _end_of(cluster: Cluster, upid: str) -> Any:
     return task
 
 
+def _is_first(call: StepCall, job: Job) -> bool:
+    """Whether nothing was done yet. A removal has a look of its own."""
+    if job.kind == JobKind.CLOUDPOD_MOVE:
+        return call.step == "reserve_room"
+    return job.kind in CLOUDPOD_ACTS and job.kind != JobKind.CLOUDPOD_DELETE
+
+
+async def _way_barred(session: Session, job: Job) -> str | None:
+    """Why the act comes too late. Raises `NotYet` while an earlier one is taken back:
+    its run, if it is a new one, goes on beside the life."""
+    for other in await jobs.open_of(session, job.subject_id):
+        if other.kind == JobKind.CLOUDPOD_PROVISION:
+            return "the CloudPod was being taken back with its order"
+        if await _is_taken_back(session, other, job):
+            raise NotYet(f"its {other.kind} is still to end", delay=1.0)
+    return None
+
+
+async def _is_taken_back(session: Session, other: Job, job: Job) -> bool:
+    if other.id == job.id:
+        return False
+    aborted = other.undoing or other.status == JobStatus.UNDOING
+    return aborted or await jobs.open_abort(session, other) is not None
+
+
 def _refusal(pod: CloudPod, job: Job) -> str | None:
     """Why the act that the job is may not be done now."""
     kind, why = JobKind(job.kind), pod.suspended_for
@@ -680,6 +726,14 @@ def _mac(net: str) -> str:
 
 def _drive(pod: CloudPod) -> str:
     return "scsi0" if pod.kind == GuestKind.QEMU else "rootfs"
+
+
+def disks(config: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """(storage, GiB) of each drive that its configuration names."""
+    for key, drive in config.items():
+        storage, colon, _ = str(drive).partition(":")
+        if colon and _DRIVE.fullmatch(key) and "media=cdrom" not in str(drive):
+            yield storage, _gib(str(drive))
 
 
 def _gib(drive: str) -> float:

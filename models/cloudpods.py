@@ -124,7 +124,12 @@ class CloudPod(TenantRow, table=True):
     def gone(self) -> None:
         """Destroyed and read back as absent; its VMID may be another's one day."""
         self._move(ServiceStatus.TERMINATED)
-        self.vmid = self.ipv4 = self.ipv6 = self.drift = None
+        self.drift = None
+        self.let_go()
+
+    def let_go(self) -> None:
+        """What was reserved for it may be another's one day."""
+        self.vmid = self.ipv4 = self.ipv6 = None
 
     def fail(self) -> None:
         self._move(ServiceStatus.FAILED)

@@ -102,6 +102,8 @@ DELETE_POD_NAMES = Step(
     "Take its names away",
     CloudPodNames.delete_pod_names,
     POWERDNS,
+    undo=CloudPodNames.create_pod_names,
+    undo_summary="Lead its names to it again",
     if_skipped="Only right if the zone or the name server is gone for good, or the"
     " records were taken away by hand. Its address goes to somebody else, and these"
     " names would lead there.",

@@ -222,12 +222,14 @@ class Proxmox:
 
     # --- snapshots and backups ----------------------------------------------------
 
-    async def snapshots(self, place: Place) -> list[str]:
-        """Their names, oldest first."""
+    async def snapshots(self, place: Place) -> dict[str, str]:
+        """What each is described as, by name, oldest first."""
         rows = await self._api.get(f"{place.path}/snapshot")
         kept = [row for row in rows if row["name"] != "current"]
         kept.sort(key=lambda row: int(row.get("snaptime") or 0))
-        return [str(row["name"]) for row in kept]
+        return {
+            str(row["name"]): str(row.get("description") or "").strip() for row in kept
+        }
 
     async def snapshot(self, place: Place, name: str, *, description: str) -> str:
         return await self._api.task(
@@ -251,6 +253,11 @@ class Proxmox:
             storage=storage,
             **options,
         )
+
+    async def room(self, node: str, storage: str) -> int | None:
+        """Bytes that are free on a storage of the node's own; None on a shared one."""
+        row = await self._api.get(f"nodes/{node}/storage/{storage}/status")
+        return None if row.get("shared") else int(row.get("avail") or 0)
 
     async def backups(self, node: str, storage: str, vmid: int) -> list[Volume]:
         """The backups of a VMID on a storage, oldest first."""

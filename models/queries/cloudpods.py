@@ -159,6 +159,17 @@ async def without_save(session: Session, job_id: UUID) -> None:
         save.status = BackupStatus.FAILED
 
 
+async def disown_save(session: Session, job_id: UUID) -> None:
+    """The job makes another: this one is older than what was to be kept."""
+    save = await save_of(session, job_id)
+    if save is None:
+        return
+    if save.status == BackupStatus.RUNNING:
+        save.status = BackupStatus.FAILED
+    # Of no job: a save is its job's by this.
+    save.job_id = save.id
+
+
 async def on_node(session: Session, server_id: UUID) -> list[CloudPod]:
     """What is in use there, or on its way there; oldest first."""
     found = await session.exec(

@@ -18,6 +18,7 @@ from models.queries import entries
 from models.queries.entries import Entered
 from models.queries.slices import Slice, Window, page
 from models.states import (
+    CLOUDPOD_ACTS,
     OPEN_JOBS,
     UNDONE_JOBS,
     Act,
@@ -247,7 +248,24 @@ async def take_back(session: Session, job: Job, order: Decision) -> None:
             await resolve_alerts(session, job)
         if await open_abort(session, job) is None:
             session.add(_repeated(order, job))
+        if job.kind == JobKind.CLOUDPOD_PROVISION:
+            await _end_life(session, job, order)
     await session.flush()
+
+
+async def _end_life(session: Session, delivered: Job, order: Decision) -> None:
+    """What its CloudPod was asked for since is given up first, but for its removal,
+    which goes the same way."""
+    for act in await open_of(session, delivered.subject_id):
+        if act.kind not in CLOUDPOD_ACTS or act.kind == JobKind.CLOUDPOD_DELETE:
+            continue
+        if act.status == JobStatus.PENDING and act.generation == 1:
+            continue  # it ends when its turn comes
+        if act.reason in RUN_GONE:
+            act.renew()
+            await resolve_alerts(session, act)
+        if await open_abort(session, act) is None:
+            session.add(_repeated(order, act))
 
 
 async def begin_anew(session: Session, job: Job, told: Decision | None = None) -> None:
@@ -294,7 +312,7 @@ def _repeated(decision: Decision, job: Job) -> Decision:
         tenant_id=job.tenant_id,
         job_id=job.id,
         generation=job.generation,
-        act=Act.ABORT_ITEM if job.parent_id else decision.act,
+        act=decision.act if job.kind == JobKind.FULFIL_ORDER else Act.ABORT_ITEM,
         why=decision.why,
         author_id=decision.author_id,
         author=decision.author,

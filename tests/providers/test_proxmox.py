@@ -188,9 +188,9 @@ async def test_a_snapshot_is_rolled_back_to(pve: Proxmox, make: Any) -> None:
     config = await pve.config(place)
     assert config is not None
     assert int(config["memory"]) == 512
-    assert await pve.snapshots(place) == ["before"]
+    assert await pve.snapshots(place) == {"before": "d"}
     await well(pve, await pve.delete_snapshot(place, "before"))
-    assert await pve.snapshots(place) == []
+    assert await pve.snapshots(place) == {}
 
 
 @pytest.mark.parametrize("make", [a_vm, a_container])
