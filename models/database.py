@@ -6,8 +6,9 @@ leaks through the pool: a session that names nobody sees nothing.
 """
 
 import select
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -21,7 +22,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession as Session
 
 from models.direct import Direct
 
-__all__ = ["Database", "Session", "tell_driver"]
+__all__ = ["Ask", "Database", "Session", "asking", "tell_driver"]
 
 # One round trip begins the transaction and says whom it works for.
 _BEGIN: Final = (
@@ -178,6 +179,15 @@ class Database:
         """Ends every connection."""
         await self.direct.close()
         await self.engine.dispose()
+
+
+# One statement and its values, to the rows of the answer.
+Ask = Callable[[str, Mapping[str, Any]], Awaitable[list[Any]]]
+
+
+def asking(session: Session) -> Ask:
+    """Asks in the session's transaction, past SQLAlchemy."""
+    return partial(tell_driver, session)
 
 
 async def tell_driver(

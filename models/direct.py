@@ -6,7 +6,7 @@ nothing leaks. The ORM's session would cost a request more than all the rest of 
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, Final, LiteralString
+from typing import Any, Final
 
 import psycopg
 
@@ -35,14 +35,14 @@ class Direct:
         self._idle: list[Wire] = []
 
     async def row(
-        self, statement: LiteralString, values: Mapping[str, Any]
+        self, statement: str, values: Mapping[str, Any]
     ) -> tuple[Any, ...] | None:
         """The first row of the answer."""
         rows = await self.rows(statement, values)
         return rows[0] if rows else None
 
     async def rows(
-        self, statement: LiteralString, values: Mapping[str, Any]
+        self, statement: str, values: Mapping[str, Any]
     ) -> list[tuple[Any, ...]]:
         """All rows of the answer. Not asked twice, whatever befalls."""
         if self._free.locked():

@@ -1,6 +1,7 @@
 """What is sold. `delivers` says what an item of it turns into."""
 
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import UUID
 
 from sqlalchemy import UniqueConstraint
 from sqlmodel import Field
@@ -35,7 +36,30 @@ class Product(TenantRow, table=True):
 
     def price(self, cycle: str) -> tuple[Cents, str] | None:
         """(cents, currency) of one period under this cycle; None if not offered."""
-        for offer in self.billing_cycles:
-            if offer["cycle"] == cycle:
-                return int(offer["price"]), str(offer["currency"])
-        return None
+        return _price(self.billing_cycles, cycle)
+
+
+class Offer(NamedTuple):
+    """As much of a product as an order needs: a fraction of the cost of the row."""
+
+    id: UUID
+    code: str
+    sku: str
+    type: str
+    billing_cycles: list[dict[str, Any]]
+    attributes: dict[str, Any]
+    delivers: dict[str, Any]
+    status: str
+
+    def price(self, cycle: str) -> tuple[Cents, str] | None:
+        """As `Product.price`."""
+        return _price(self.billing_cycles, cycle)
+
+
+def _price(
+    billing_cycles: list[dict[str, Any]], cycle: str
+) -> tuple[Cents, str] | None:
+    for offer in billing_cycles:
+        if offer["cycle"] == cycle:
+            return int(offer["price"]), str(offer["currency"])
+    return None

@@ -10,7 +10,7 @@ import re
 import select
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, Final, LiteralString, Self
+from typing import Any, Final, Self
 
 import psycopg
 from psycopg.adapt import PyFormat, Transformer
@@ -60,7 +60,7 @@ class Wire:
         return not self._ended and not self._watch.poll(0)
 
     async def ask(
-        self, statement: LiteralString, values: Mapping[str, Any]
+        self, statement: str, values: Mapping[str, Any]
     ) -> list[tuple[Any, ...]]:
         """The rows of the answer. Whatever goes wrong ends the connection."""
         sql, names = _positional(statement)

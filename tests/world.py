@@ -28,7 +28,7 @@ from sqlmodel import select
 from temporalio.client import Client
 
 from activities.calls import JobRef
-from models.database import Database
+from models.database import Database, asking
 from models.jobs import Job
 from models.ordering import Line, OrderRequest, RepeatKey
 from models.orders import Order
@@ -286,7 +286,7 @@ class World:
         )
         async with self.db.platform() as session:
             placed = await place(
-                session,
+                asking(session),
                 tenant_id,
                 request,
                 key=RepeatKey(key) if key else None,

@@ -24,7 +24,7 @@ from activities.payment_proof import judge
 from activities.payments import Payment, Refund
 from activities.refunds import RefundAccount
 from models.base import utc_now
-from models.database import Database, Session
+from models.database import Database, Session, asking
 from models.errors import DomainError
 from models.inbox import StripeEventReceived
 from models.jobs import Job
@@ -343,7 +343,7 @@ class StripeWatch:
             row = await session.get_one(OrderRepeat, repeat_id, with_for_update=True)
             if row.status == RepeatStatus.HELD:
                 placed = await place(
-                    session,
+                    asking(session),
                     row.tenant_id,
                     OrderRequest.from_json(row.request),
                     key=RepeatKey(f"repeat:{row.id}"),

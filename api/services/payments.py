@@ -7,8 +7,9 @@ from temporalio.client import Client
 from api.auth.actor import Actor
 from api.services.starting import start_soon
 from models.audit import Action
-from models.database import Session
+from models.database import Session, asking
 from models.errors import Invalid, WrongState
+from models.jobs import Job
 from models.ordering import Line, OrderRequest, Placed, RepeatKey
 from models.orders import Order
 from models.payments import PaymentRefund, UnclaimedPayment
@@ -51,7 +52,7 @@ async def order_for(
         stripe_payment_intent_id=payment.stripe_payment_intent_id,
     )
     placed = await orders.place(
-        session,
+        asking(session),
         MIGRAHOSTING,
         request,
         key=RepeatKey(f"unclaimed:{payment.stripe_payment_intent_id}"),
@@ -59,6 +60,7 @@ async def order_for(
         accepted_payment=payment.stripe_payment_intent_id,
     )
     order = await session.get_one(Order, placed.order_id)
+    job = await session.get_one(Job, placed.job_id)
     paid = (payment.amount, payment.currency.upper())
     if (order.total, order.currency.upper()) != paid:
         raise Invalid(
@@ -70,8 +72,8 @@ async def order_for(
     payment.decided_by = actor.id
     await _record(session, actor, payment, Action.PAYMENT_ORDERED)
     await session.commit()
-    if placed.job is not None:
-        start_soon(temporal, placed.job)
+    if not placed.repeated:
+        start_soon(temporal, job)
     return placed
 
 

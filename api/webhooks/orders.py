@@ -1,23 +1,31 @@
 """`order-created`: the marketing site tells of a purchase."""
 
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Depends, Header, Request, Response
 
 from api.auth import signatures
+from api.auth.origin import network_of
 from api.bodies import SshKeys, Text, parsed
-from api.callers import key_holder
-from api.deps import ApiKey, CalledFrom, Entry, InProcess, PlatformRows
+from api.callers import KEY_HEADER, enter, key_holder
+from api.deps import ApiKey
+from api.idempotency import HEADER
 from api.limits import Kind, counted_as
+from api.parts import address_of, parts_of
+from api.quick import Quick, as_json
 from api.schemas import CamelModel, failures
 from api.services import orders
 from models.api_keys import Scope
 from models.base import utc_now
+from models.errors import Invalid
 from models.ordering import Line, OrderRequest, Placed, RepeatKey
+from models.queries.entries import Entered
 from models.states import JobKind, JobStatus, ServiceStatus
 
-router = APIRouter(tags=["webhooks"])
+router = APIRouter(tags=["webhooks"], route_class=Quick)
+
+_LONGEST: Final = 255
 
 
 class ItemIn(CamelModel):
@@ -75,16 +83,20 @@ class OrderReceivedOut(CamelModel):
     @classmethod
     def of(cls, placed: Placed) -> "OrderReceivedOut":
         """Subscriptions and tasks in the order of the items."""
-        return cls(
-            customer_id=placed.customer_id,
-            subscriptions=[
-                SubscriptionOut(id=line.subscription_id, product_id=line.product_id)
-                for line in placed.lines
-            ],
-            tasks=[TaskOut(id=line.job_id, type=line.kind) for line in placed.lines],
-            order_id=placed.order_id,
-            job_id=placed.job_id,
-            deduplicated=placed.repeated,
+        return cls.model_validate(
+            {
+                "customer_id": placed.customer_id,
+                "subscriptions": [
+                    {"id": line.subscription_id, "product_id": line.product_id}
+                    for line in placed.lines
+                ],
+                "tasks": [
+                    {"id": line.job_id, "type": line.kind} for line in placed.lines
+                ],
+                "order_id": placed.order_id,
+                "job_id": placed.job_id,
+                "deduplicated": placed.repeated,
+            }
         )
 
 
@@ -99,9 +111,17 @@ _EXAMPLE = {
 }
 
 
+async def _asked(
+    api_key: ApiKey,
+    idempotency_key: Annotated[str | None, Header(max_length=_LONGEST)] = None,
+) -> None:
+    """What `order_created` asks for."""
+
+
 @router.post(
     "/provisioning/webhooks/order-created",
     status_code=202,
+    response_model=OrderReceivedOut,
     responses=failures(400, 401, 403, 413),
     openapi_extra={
         "requestBody": {
@@ -111,17 +131,10 @@ _EXAMPLE = {
             },
         }
     },
+    dependencies=[Depends(_asked)],
 )
 @counted_as(Kind.WEBHOOK)
-async def order_created(
-    request: Request,
-    session: PlatformRows,
-    parts: InProcess,
-    origin: CalledFrom,
-    api_key: ApiKey,
-    entered: Entry,
-    idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
-) -> OrderReceivedOut:
+async def order_created(request: Request) -> Response:
     """Accept an order. What it buys is delivered once its payment is proven.
 
     Sent with an `X-API-Key` of scope `orders:write`, or signed: with
@@ -129,25 +142,36 @@ async def order_created(
     Webhooks headers. Repeats are known by the first present of webhook-id,
     Idempotency-Key, orderId, stripeCheckoutSessionId, stripePaymentIntentId.
     """
-    raw = await request.body()
-    settings = parts.settings
-    secret = settings.order_webhook_secret.get_secret_value()
-    async with parts.refusals.of("order-created", origin.network):
-        if api_key is not None:
+    entered, raw = await enter(request), await request.body()
+    event_id = await _sender(request, entered, raw)
+    key = request.headers.get("idempotency-key")
+    if key is not None and len(key) > _LONGEST:
+        raise Invalid(HEADER, f"want at most {_LONGEST} characters")
+    body = parsed(OrderCreatedIn, raw)
+    order, parts = body.request(), parts_of(request)
+    placed = await orders.place(
+        parts.durable.rows,
+        order,
+        key=RepeatKey.first_of(
+            order,
+            event_id=event_id,
+            idempotency_key=key,
+            order_id=None if body.order_id is None else str(body.order_id),
+        ),
+        platform_domain=parts.settings.platform_domain,
+    )
+    return as_json(OrderReceivedOut.of(placed), 202)
+
+
+async def _sender(request: Request, entered: Entered, raw: bytes) -> str | None:
+    """The id of the event, if its sender gave one. Raises `Unauthenticated`, and
+    `Denied` for a key that may order nothing."""
+    parts, by_key = parts_of(request), bool(request.headers.get(KEY_HEADER))
+    secret = parts.settings.order_webhook_secret.get_secret_value()
+    async with parts.refusals.of("order-created", network_of(address_of(request))):
+        if by_key:
             holder = await key_holder(request, entered)
             holder.prove_scope(Scope.ORDERS_WRITE)
-        event_id = signatures.check_order(
-            secret, request.headers, raw, now=utc_now(), needed=api_key is None
+        return signatures.check_order(
+            secret, request.headers, raw, now=utc_now(), needed=not by_key
         )
-    body = parsed(OrderCreatedIn, raw)
-    order = body.request()
-    key = RepeatKey.first_of(
-        order,
-        event_id=event_id,
-        idempotency_key=idempotency_key,
-        order_id=None if body.order_id is None else str(body.order_id),
-    )
-    placed = await orders.place(
-        session, order, key=key, platform_domain=settings.platform_domain
-    )
-    return OrderReceivedOut.of(placed)

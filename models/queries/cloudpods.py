@@ -10,7 +10,7 @@ from models.cloudpods import CloudPod, CloudPodSave, pod_host
 from models.database import Session
 from models.errors import NoCapacity
 from models.jobs import Job
-from models.products import Product
+from models.products import Offer, Product
 from models.queries import servers
 from models.queries.servers import DEGRADED, ONLINE
 from models.queries.services import LIVING
@@ -59,7 +59,7 @@ async def living_of(session: Session, subscription_id: UUID) -> CloudPod | None:
 
 
 def drawn(
-    product: Product,
+    product: Product | Offer,
     subscription: Subscription,
     *,
     pod_id: UUID,

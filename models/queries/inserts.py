@@ -2,78 +2,61 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Any
 from uuid import uuid4
 
+from pydantic_core import to_json
+
 from models.base import Row, utc_now
-from models.database import Session, tell_driver
 
 # A row as plain values, by column.
 Values = dict[str, Any]
 
 
-def new_row(table: type[Row], **values: Any) -> Values:
-    """A new row of the table; what is not told has the model's default.
+def new_row(**values: Any) -> Values:
+    """A new row; what is not told has the default of its table's model, by `inserting`.
 
     A fraction of what an instance of the model costs.
     """
-    plain, made = _defaults(table)
-    return {
-        **plain,
-        **{name: make() for name, make in made.items()},
-        "id": uuid4(),
-        "created_at": utc_now(),
-        **values,
-    }
+    return {"id": uuid4(), **values}
 
 
-async def write(
-    session: Session, rows: Mapping[type[Row], Sequence[Values]], *, wake: str
-) -> None:
-    """Inserts all of them at once: a foreign key may point at any of them.
+def inserting(table: type[Row], *, when: str, alike: Mapping[str, str]) -> str:
+    """Inserts the table's rows among `%(rows)s`, as part of a larger statement.
 
-    `wake`: the worker's loop that is told of it when they are committed.
+    `when`: what has one row if they are to be inserted, and none if not. `alike`:
+    expressions over it for columns that are the same in each row. `%(now)s` is when.
     """
-    written = {
-        str(table.__tablename__): found for table, found in rows.items() if found
-    }
-    await tell_driver(
-        session,
-        _statement(tuple(table for table, found in rows.items() if found)),
-        {"rows": json.dumps(written, default=str), "wake": wake},
+    name, columns = table.__tablename__, list(table.model_fields)
+    plain, moments = _defaults(table)
+    now = ", ".join(f"'{column}', %(now)s" for column in moments)
+    values = ", ".join(alike.get(column, column) for column in columns)
+    return (
+        f"insert into {name} ({', '.join(columns)}) select {values} from {when},"  # noqa: S608
+        f" jsonb_populate_recordset(jsonb_populate_record(null::{name}, '{plain}'"
+        f" || jsonb_build_object({now})), %(rows)s::jsonb -> '{name}')"
     )
 
 
-@cache
-def _statement(tables: tuple[type[Row], ...]) -> str:
-    inserts = []
-    for table in tables:
-        name, columns = table.__tablename__, ", ".join(table.model_fields)
-        inserts.append(
-            f"{name}_ as (insert into {name} ({columns}) select {columns} from"  # noqa: S608
-            f" jsonb_populate_recordset(null::{name}, %(rows)s::jsonb -> '{name}'))"
-        )
-    return f"with {', '.join(inserts)} select pg_notify('mpanel', %(wake)s)"
+def as_rows(rows: Mapping[type[Row], Sequence[Values]]) -> str:
+    """What `inserting` wants as `rows`."""
+    told = {str(table.__tablename__): found for table, found in rows.items()}
+    return to_json(told).decode()
 
 
-@cache
-def _defaults(table: type[Row]) -> tuple[Values, Mapping[str, Any]]:
-    given = {"id", "created_at"}
-    fields = {
+def _defaults(table: type[Row]) -> tuple[str, list[str]]:
+    """Those of the model as JSON, and the columns whose default is the moment."""
+    optional = {
         name: field
         for name, field in table.model_fields.items()
-        if name not in given and not field.is_required()
+        if name != "id" and not field.is_required()
     }
-    return (
-        {
-            name: field.default
-            for name, field in fields.items()
-            if field.default_factory is None
-        },
-        {
-            name: field.default_factory
-            for name, field in fields.items()
-            if field.default_factory is not None
-        },
-    )
+    moments = [
+        name for name, field in optional.items() if field.default_factory is utc_now
+    ]
+    plain = {
+        name: field.get_default(call_default_factory=True)
+        for name, field in optional.items()
+        if name not in moments
+    }
+    return json.dumps(plain), moments

@@ -1,71 +1,113 @@
-"""Accepting an order: every row it answers with, in the caller's one transaction.
+"""Accepting an order: one statement reads what is needed, one writes all of it.
 
-Who comes first with a repeat key makes the order; everybody else waits for that
-transaction at the unique key and reads its result.
+Between the two everything is decided here, past the ORM, whose rows and round trips
+would cost the door more than all the rest. What was read for an order before is
+believed: the statement that writes does so only if it is still true. Who comes first
+with a repeat key makes the order; everybody else waits for that statement at the
+unique key and reads its result.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
+from functools import cache
+from typing import Any, Final, NamedTuple
 from uuid import UUID, uuid4
 
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col, select
 
-from models.base import utc_now
-from models.database import Session, tell_driver
-from models.errors import Invalid, KeyReused, NotFound
+from models.backups import BackupPlan
+from models.base import Row, utc_now
+from models.database import Ask, Session
+from models.errors import Invalid, KeyReused, NotFound, Unavailable
 from models.jobs import Job
 from models.ordering import OrderRequest, Placed, PlacedLine, RepeatKey
-from models.orders import Order, OrderItem, OrderRepeat
-from models.products import Product
+from models.orders import OrderItem, OrderRepeat
+from models.products import Offer
+from models.queries.inserts import as_rows, inserting, new_row
 from models.queries.order_lines import (
     DELIVERED_BY,
+    FREED,
     HOLDING,
     Draft,
-    Host,
-    add,
-    draw_hosts,
-    taken,
 )
 from models.states import JobKind
 
 CONTENT_LASTS = timedelta(hours=24)
 
-# Whoever has the key first goes on; from then on one customer's orders are placed one
-# after the other. The Stripe customer that we knew first is kept.
-_OPEN = (
-    "with key as (insert into order_keys"
-    " (id, created_at, tenant_id, key, body_hash, order_id, expires_at)"
-    " values (%(key_id)s, %(now)s, %(tenant)s, %(key)s, %(body_hash)s, %(order)s,"
-    " %(expires)s) on conflict (tenant_id, key) do update set"
+# Whoever loses the race for a key finds the winner's order at the next look; a name
+# that is taken is drawn anew.
+_TRIES: Final = 8
+
+# What each product says, and one word that changes with any of it.
+_CATALOGUE: Final = (
+    "(select coalesce(md5(string_agg(p::text, ',' order by code)), '') from products p"
+    " where tenant_id = %(tenant)s and code = any(%(codes)s))"
+)
+_LOOK: Final = (
+    "select k.order_id, k.body_hash, (select jsonb_agg("  # noqa: S608
+    "jsonb_build_array(id, code, sku, type, billing_cycles, attributes, delivers,"
+    " status)) from products where tenant_id = %(tenant)s and code = any(%(codes)s)),"
+    f" {_CATALOGUE} from (select) here"
+    " left join order_keys k on k.tenant_id = %(tenant)s and k.key = %(key)s"
+    " and (k.expires_at is null or k.expires_at > %(now)s)"
+)
+# Whoever has the key first makes the order, if what it was made of is still so: the
+# prices are those of the catalogue, and no website has taken a name.
+_KEY: Final = (
+    "insert into order_keys (id, created_at, tenant_id, key, body_hash, order_id,"  # noqa: S608
+    " expires_at) select %(key_id)s, %(now)s, %(tenant)s, %(key)s, %(body_hash)s,"
+    f" %(order)s, %(expires)s::timestamptz where {_CATALOGUE} = %(catalogue)s"
+    " and not exists (select from websites where domain = any(%(hosts)s)"
+    f" and status in ({HOLDING}))"
+    " on conflict (tenant_id, key) do update set"
     " created_at = excluded.created_at, body_hash = excluded.body_hash,"
     " order_id = excluded.order_id, expires_at = excluded.expires_at"
-    " where order_keys.expires_at <= %(now)s returning order_id),"
-    " buyer as (insert into customers (id, created_at, tenant_id, email, name, phone,"
-    " address, status, stripe_customer_id) select %(customer)s, %(now)s, %(tenant)s,"
-    " %(email)s, '', '', '{}', 'active', %(stripe)s from key"
-    " on conflict (tenant_id, email) do update set stripe_customer_id ="
+    " where order_keys.expires_at <= %(now)s returning order_id"
+)
+# The Stripe customer that we knew first is kept.
+_BUYER: Final = (
+    "insert into customers (id, created_at, tenant_id, email, name, phone, address,"
+    " status, stripe_customer_id) select %(customer)s, %(now)s, %(tenant)s, %(email)s,"
+    " '', '', '{}', 'active', %(stripe)s from key on conflict (tenant_id, email)"
+    " do update set stripe_customer_id ="
     " coalesce(customers.stripe_customer_id, excluded.stripe_customer_id)"
-    " returning id)"
-    " select (select id from buyer), (select jsonb_agg(to_jsonb(p)) from products p"
-    " where p.tenant_id = %(tenant)s and p.code = any(%(codes)s)),"
-    " (select array_agg(domain) from websites where domain = any(%(hosts)s)"
-    " and status = any(%(holding)s))"
+    " returning id as buyer_id"
 )
-_READ_KEY = text(
-    "select order_id, body_hash from order_keys"
-    " where tenant_id = :tenant and key = :key"
+_HOLD: Final = (
+    "insert into order_repeats (id, created_at, tenant_id, first_order_id, request,"
+    " status) select id, created_at, tenant_id, first_order_id, request, status"
+    " from jsonb_populate_record(null::order_repeats, %(row)s::jsonb)"
 )
-_PLACED = text(
+_PLACED: Final = (
     "select o.customer_id, j.parent_id, i.product_id, i.subscription_id, i.job_id,"
     " j.kind from orders o join order_items i on i.order_id = o.id"
-    " join jobs j on j.id = i.job_id where o.id = :order order by i.position"
+    " join jobs j on j.id = i.job_id where o.id = %(order)s order by i.position"
 )
+
+
+class _First(NamedTuple):
+    """The order of whoever came first with a key, and the body that it had."""
+
+    order_id: UUID
+    body_hash: str
+
+
+class _Shelf(NamedTuple):
+    """Some products, and the catalogue's word for their being just so."""
+
+    offers: tuple[Offer, ...]
+    catalogue: str
+
+
+# What the last orders found, by tenant and codes.
+_shelves: Final[dict[tuple[UUID, tuple[str, ...]], _Shelf]] = {}
+_MOST_SHELVES: Final = 1000
+
+_ALIKE: Final = {"tenant_id": "%(tenant)s", "customer_id": "buyer_id"}
 
 
 async def place(
-    session: Session,
+    ask: Ask,
     tenant_id: UUID,
     request: OrderRequest,
     *,
@@ -77,43 +119,72 @@ async def place(
 
     `key` None: the content tells repeats, for a day, and each repeat is held.
     `accepted_payment`: an operator's word for the payment that proves the order.
-    Wants the platform's session; the caller commits. Raises `Invalid`.
+    `ask` works for the platform; each statement may commit by itself, as nothing is
+    written but by one. Raises `Invalid`.
     """
-    order_id = uuid4()
-    hosts = draw_hosts((line.code for line in request.lines), platform_domain)
-    opened = await _open(session, tenant_id, request, key, order_id, hosts)
-    connection = await session.connection()
-    if opened is None:
-        first = await _first(connection, tenant_id, request, key)
-        if key is None:
-            held = OrderRepeat(
-                tenant_id=tenant_id, first_order_id=first, request=request.as_json()
-            )
-            await add(connection, [held])
-        return await placed(connection, first)
-    customer_id, found, names = opened
-    products = _products(found, request)
-    while names:
-        anew = draw_hosts((line.code for line in request.lines), platform_domain)
-        hosts = [
-            new if old[1] in names else old
-            for old, new in zip(hosts, anew, strict=True)
-        ]
-        names = await taken(connection, [host for _, host in hosts])
-    root = Job(
-        tenant_id=tenant_id,
-        kind=JobKind.FULFIL_ORDER,
-        subject_id=order_id,
-        order_id=order_id,
-        input={"accepted_payment": accepted_payment} if accepted_payment else {},
-    )
-    draft = Draft(root, customer_id, platform_domain)
-    await draft.fill(connection, products, request, hosts=hosts)
+    now, codes = utc_now(), tuple(dict.fromkeys(line.code for line in request.lines))
+    asked = {
+        "now": now,
+        "tenant": tenant_id,
+        "key": key.key if key else request.content_key,
+        "email": request.email,
+        "codes": list(codes),
+    }
+    # Believed at first: the statement that writes finds out if it is not so any more.
+    shelf = _shelves.get((tenant_id, codes))
+    for _ in range(_TRIES):
+        if shelf is None:
+            first, shelf = await _look(ask, asked)
+            if first is not None:
+                return await _repeat(ask, tenant_id, first, request, key)
+        draft = Draft(
+            tenant_id=tenant_id,
+            email=request.email,
+            platform_domain=platform_domain,
+            accepted_payment=accepted_payment,
+        )
+        products = _products(shelf.offers, request)
+        await draft.fill(ask, products, request)
+        buyer_id = await _write(ask, asked, request, draft, shelf, lasts=key is None)
+        if buyer_id is not None:
+            _keep(shelf, tenant_id, codes)
+            return draft.placed(buyer_id)
+        shelf = None
+    raise Unavailable("the same order comes too often at once; try again")
+
+
+async def _look(ask: Ask, asked: Mapping[str, Any]) -> tuple[_First | None, _Shelf]:
+    """Who came first with the key, and what there is to sell."""
+    told = {name: asked[name] for name in ("now", "tenant", "key", "codes")}
+    [(first, body_hash, found, catalogue)] = await ask(_LOOK, told)
+    offers = tuple(Offer(UUID(one[0]), *one[1:]) for one in found or ())
+    known = None if first is None else _First(first, body_hash)
+    return known, _Shelf(offers, catalogue)
+
+
+def _keep(shelf: _Shelf, tenant_id: UUID, codes: tuple[str, ...]) -> None:
+    if len(_shelves) >= _MOST_SHELVES:
+        _shelves.clear()
+    _shelves[tenant_id, codes] = shelf
+
+
+async def _write(
+    ask: Ask,
+    asked: Mapping[str, Any],
+    request: OrderRequest,
+    draft: Draft,
+    shelf: _Shelf,
+    *,
+    lasts: bool,
+) -> UUID | None:
+    """Whose order it is; None, with nothing written, if somebody else has the key, or
+    what it was made of is not so any more.
+
+    The worker is told to start it when it is committed. `lasts`: for a day alone.
+    """
     total, currency = draft.price()
-    order = Order(
-        id=order_id,
-        tenant_id=tenant_id,
-        customer_id=customer_id,
+    order = new_row(
+        id=draft.order_id,
         source=request.source,
         total=total,
         currency=currency,
@@ -121,76 +192,80 @@ async def place(
         stripe_payment_intent_id=request.stripe_payment_intent_id,
         stripe_checkout_session_id=request.stripe_checkout_session_id,
     )
-    await draft.write(session, order)
-    return Placed(order_id, root.id, customer_id, draft.placed(), job=root)
+    rows = draft.rows(order)
+    values = {
+        **asked,
+        "catalogue": shelf.catalogue,
+        "hosts": draft.hosts,
+        "key_id": uuid4(),
+        "body_hash": request.body_hash,
+        "order": draft.order_id,
+        "expires": asked["now"] + CONTENT_LASTS if lasts else None,
+        "customer": uuid4(),
+        "stripe": request.stripe_customer_id,
+        "rows": as_rows(rows),
+    }
+    if draft.freed:
+        values["freed"] = draft.freed
+    found = await ask(_writing(tuple(rows), freed=bool(draft.freed)), values)
+    return found[0][0] if found else None
 
 
-async def placed(connection: AsyncConnection, order_id: UUID) -> Placed:
+@cache
+def _writing(tables: tuple[type[Row], ...], *, freed: bool) -> str:
+    """All of it, or without the key nothing: `buyer` has no row then."""
+    parts = [f"key as ({_KEY})", f"buyer as ({_BUYER})"]
+    if freed:
+        parts.append(f"freed as ({FREED})")
+    for table in tables:
+        # A website has room for a new plan only when the old one has let it go.
+        waits = freed and table is BackupPlan
+        when = "buyer, (select count(*) from freed) done" if waits else "buyer"
+        insert = inserting(table, when=when, alike=_ALIKE)
+        parts.append(f"{table.__tablename__}_ as ({insert})")
+    told = "select buyer_id, pg_notify('mpanel', 'start') from buyer"
+    return f"with {', '.join(parts)} {told}"
+
+
+async def _repeat(
+    ask: Ask,
+    tenant_id: UUID,
+    first: _First,
+    request: OrderRequest,
+    key: RepeatKey | None,
+) -> Placed:
+    """The first result again; without a key the repeat is held, too."""
+    if key and key.same_body and first.body_hash != request.body_hash:
+        raise KeyReused
+    if key is None:
+        held = OrderRepeat(
+            tenant_id=tenant_id,
+            first_order_id=first.order_id,
+            request=request.as_json(),
+        )
+        await ask(_HOLD, {"row": held.model_dump_json()})
+    return await placed(ask, first.order_id)
+
+
+async def placed(ask: Ask, order_id: UUID) -> Placed:
     """The first result of an order. Raises `NotFound`."""
-    rows = (await connection.execute(_PLACED, {"order": order_id})).all()
+    rows = await ask(_PLACED, {"order": order_id})
     if not rows:
         raise NotFound(f"there is no order {order_id}")
+    customer_id, job_id = rows[0][:2]
     return Placed(
         order_id=order_id,
-        job_id=rows[0].parent_id,
-        customer_id=rows[0].customer_id,
+        job_id=job_id,
+        customer_id=customer_id,
         lines=tuple(
-            PlacedLine(
-                row.product_id, row.subscription_id, row.job_id, JobKind(row.kind)
-            )
-            for row in rows
+            PlacedLine(product_id, subscription_id, task_id, JobKind(kind))
+            for _, _, product_id, subscription_id, task_id, kind in rows
         ),
+        repeated=True,
     )
 
 
-async def _open(
-    session: Session,
-    tenant_id: UUID,
-    request: OrderRequest,
-    key: RepeatKey | None,
-    order_id: UUID,
-    hosts: Sequence[Host],
-) -> tuple[UUID, list[Product], set[str]] | None:
-    """(customer, the products of these codes, hosts that are taken); None: a repeat."""
-    now = utc_now()
-    asked = {
-        "key_id": uuid4(),
-        "now": now,
-        "tenant": tenant_id,
-        "key": key.key if key else request.content_key,
-        "body_hash": request.body_hash,
-        "order": order_id,
-        "expires": None if key else now + CONTENT_LASTS,
-        "customer": uuid4(),
-        "email": request.email,
-        "stripe": request.stripe_customer_id,
-        "codes": [line.code for line in request.lines],
-        "hosts": [host for _, host in hosts],
-        "holding": HOLDING,
-    }
-    [(customer_id, products, names)] = await tell_driver(session, _OPEN, asked)
-    if customer_id is None:
-        return None
-    found = [Product(**{**one, "id": UUID(one["id"])}) for one in products or ()]
-    return customer_id, found, set(names or ())
-
-
-async def _first(
-    connection: AsyncConnection,
-    tenant_id: UUID,
-    request: OrderRequest,
-    key: RepeatKey | None,
-) -> UUID:
-    """The order of whoever came first with the key."""
-    name = key.key if key else request.content_key
-    found = await connection.execute(_READ_KEY, {"tenant": tenant_id, "key": name})
-    first = found.one()
-    if key and key.same_body and first.body_hash != request.body_hash:
-        raise KeyReused
-    return UUID(str(first.order_id))
-
-
-def _products(found: Iterable[Product], request: OrderRequest) -> Sequence[Product]:
+def _products(found: Iterable[Offer], request: OrderRequest) -> Sequence[Offer]:
     """The product of each line. Raises `Invalid` for what cannot be ordered."""
     by_code = {product.code: product for product in found}
     for position, line in enumerate(request.lines):

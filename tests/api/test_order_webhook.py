@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 import httpx
+import psycopg
 import pytest
 from sqlmodel import col, select
 
@@ -430,10 +431,101 @@ async def test_a_name_beside_another_customers_is_refused(
 async def test_the_worker_is_woken_when_the_order_is_there(
     api: httpx.AsyncClient, db: Database, app_url: str
 ) -> None:
-    import psycopg
-
     async with await psycopg.AsyncConnection.connect(app_url, autocommit=True) as ear:
         await ear.execute("listen mpanel")
         await buy(api, order())
         heard = [one.payload async for one in ear.notifies(timeout=2, stop_after=1)]
     assert heard == ["start"]
+
+
+async def test_what_fails_half_way_leaves_nothing_and_comes_again(
+    api: httpx.AsyncClient, db: Database, owner_url: str
+) -> None:
+    """The last rows of the statement are refused, by whatever."""
+    refuse = (
+        "create function refuse() returns trigger language plpgsql as $$ begin"
+        " raise exception 'no' using errcode = 'disk_full'; end $$;"
+        "create trigger refuse before insert on jobs for each row"
+        " when (new.kind = 'backups_enable') execute function refuse()"
+    )
+    async with await psycopg.AsyncConnection.connect(
+        owner_url, autocommit=True
+    ) as owner:
+        await owner.execute(refuse)
+        try:
+            refused = await buy(api, order(orderId="1"))
+        finally:
+            await owner.execute("drop function refuse cascade")
+
+    assert refused.status_code == 503
+    assert await nothing_stored(db)
+    assert await count(db, "order_keys") + await count(db, "customers") == 0
+    again = await buy(api, order(orderId="1"))
+    assert (again.status_code, again.json()["deduplicated"]) == (202, False)
+
+
+async def test_an_accepted_order_waits_for_the_disk(
+    api: httpx.AsyncClient, owner_url: str
+) -> None:
+    tell = (
+        "create table told as select ''::text as how;"
+        "create function tell() returns trigger language plpgsql security definer as $$"
+        " begin update told set how = current_setting('synchronous_commit');"
+        " return new; end $$;"
+        "create trigger tell before insert on orders for each row"
+        " execute function tell()"
+    )
+    async with await psycopg.AsyncConnection.connect(
+        owner_url, autocommit=True
+    ) as owner:
+        await owner.execute(tell)
+        try:
+            await buy(api, order())
+            found = await (await owner.execute("select how from told")).fetchone()
+        finally:
+            await owner.execute("drop function tell cascade; drop table told")
+
+    assert found == ("on",)
+
+
+async def test_of_two_add_ons_at_once_one_gets_the_website(
+    two: list[httpx.AsyncClient], db: Database
+) -> None:
+    for round_ in range(5):
+        body = {"customerEmail": f"c{round_}@example.com", "stripeCustomerId": None}
+        await buy(two[0], order(items=[HOSTING], orderId=f"site {round_}", **body))
+        await _live(db)
+        add_ons = [
+            order(items=[BACKUPS], orderId=f"{round_} {number}", **body)
+            for number in range(2)
+        ]
+        answers = await asyncio.gather(
+            *(buy(one, add_on) for one, add_on in zip(two, add_ons, strict=True))
+        )
+        assert sorted(one.status_code for one in answers) == [202, 422]
+    assert await count(db, "backup_plans") == 5
+
+
+async def test_a_price_that_has_changed_is_the_next_orders(
+    two: list[httpx.AsyncClient], db: Database
+) -> None:
+    """Whatever a process has read for an order before."""
+    for number, price in enumerate((4999, 1999, 2999)):
+        async with db.platform() as session:
+            asked = select(Product).where(Product.code == "wp_growth")
+            product = (await session.exec(asked)).one()
+            offer = {"cycle": "monthly", "price": price, "currency": "USD"}
+            product.billing_cycles = [offer]
+            await session.commit()
+        for client in two:
+            body = order(items=[HOSTING], orderId=f"{number} {two.index(client)}")
+            answer = await buy(client, body)
+            async with db.platform() as session:
+                placed = await session.get_one(Order, UUID(answer.json()["orderId"]))
+            assert placed.total == price
+
+    async with db.platform() as session:
+        (await session.exec(asked)).one().status = "retired"
+        await session.commit()
+    refused = await buy(two[0], order(items=[HOSTING], orderId="late"))
+    assert refused.status_code == 422

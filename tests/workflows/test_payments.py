@@ -122,8 +122,8 @@ async def test_a_payment_whose_order_never_came_becomes_an_order_or_a_refund(
     async with here.db.platform() as session:
         await payments.refund(session, OPERATOR, to_refund.id, reason="nobody knows")
 
-    assert placed.job is not None
-    job = await here.ended(await here.read(Job, placed.job.id), within=PATIENT)
+    assert not placed.repeated
+    job = await here.ended(await here.read(Job, placed.job_id), within=PATIENT)
     assert job.status == JobStatus.SUCCEEDED
     intent = to_refund.stripe_payment_intent_id
     given_back = await here.until(

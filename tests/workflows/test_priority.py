@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
-from models.database import Database
+from models.database import Database, asking
 from models.jobs import Job
 from models.ordering import Line, OrderRequest
 from models.queries.orders import place
@@ -80,7 +80,7 @@ async def _sold(
     )
     async with here.db.platform() as session:
         placed = await place(
-            session, tenant_id, request, key=None, platform_domain=DOMAIN
+            asking(session), tenant_id, request, key=None, platform_domain=DOMAIN
         )
         (await session.get_one(Job, placed.job_id)).batch = batch
         await session.commit()
