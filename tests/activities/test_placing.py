@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
-from sqlmodel import col, select
+from sqlmodel import col, select, text
 
 from activities.calls import StepCall
 from activities.cloudpods import CloudPodActivities
@@ -18,6 +18,7 @@ from models.cloudpods import CloudPod
 from models.database import Database
 from models.errors import NoCapacity
 from models.jobs import Job
+from models.queries import servers
 from models.queries.addresses import add_pool, add_vmids
 from models.servers import HOSTING, PROXMOX, Server
 from models.states import JobKind, ServiceStatus
@@ -29,6 +30,8 @@ from tests.api import rows
 MACHINES, EACH, WANTED = 3, 4, 24
 ROOM = {f"one{n}": EACH for n in range(MACHINES)}
 PENDING = ServiceStatus.PENDING
+
+WAITING = text("select count(*) from pg_locks where not granted")
 
 Place = Callable[[StepCall], Awaitable[Any]]
 
@@ -66,17 +69,20 @@ async def where(
         return Counter(found.all())
 
 
-async def test_no_node_promises_more_memory_than_it_has(
-    db: Database, crowd: Database, vault: Vault
-) -> None:
+Pods = tuple[CloudPodActivities, list[Job]]
+
+
+@pytest.fixture
+async def pods(db: Database, crowd: Database, vault: Vault) -> Pods:
+    """Many that are to be placed, on nodes with room for half of them."""
     buyer, bought = rows.customer(), rows.cloudpod_product()
     owned = rows.subscription(buyer, bought, PENDING)
-    pods = [rows.cloudpod(owned, bought, PENDING) for _ in range(WANTED)]
+    wanted = [rows.cloudpod(owned, bought, PENDING) for _ in range(WANTED)]
     kind = JobKind.CLOUDPOD_PROVISION
-    jobs = [rows.job(subject_id=pod.id, kind=kind) for pod in pods]
-    memory = EACH * pods[0].memory
+    jobs = [rows.job(subject_id=pod.id, kind=kind) for pod in wanted]
+    memory = EACH * wanted[0].memory
     nodes = [Server(name=name, role=PROXMOX, memory=memory) for name in ROOM]
-    await rows.add(db, *nodes, buyer, bought, owned, *pods, *jobs)
+    await rows.add(db, *nodes, buyer, bought, owned, *wanted, *jobs)
     async with db.platform() as session:
         await add_pool(
             session, name="pods", network="192.0.2.0/24", gateway="192.0.2.1"
@@ -84,7 +90,13 @@ async def test_no_node_promises_more_memory_than_it_has(
         await add_vmids(session, 100, 200)
         await session.commit()
     cluster: Any = None
-    do = CloudPodActivities(Store(crowd), EffectLedger(crowd, vault), cluster)
+    return CloudPodActivities(Store(crowd), EffectLedger(crowd, vault), cluster), jobs
+
+
+async def test_no_node_promises_more_memory_than_it_has(
+    db: Database, pods: Pods
+) -> None:
+    do, jobs = pods
 
     ends = await at_once(do.place_cloudpod, *jobs)
 
@@ -95,6 +107,23 @@ async def test_no_node_promises_more_memory_than_it_has(
         placed = (await session.exec(select(CloudPod).where(CloudPod.vmid > 0))).all()
     for had in ({pod.vmid for pod in placed}, {pod.ipv4 for pod in placed}):
         assert len(had) == room
+
+
+async def test_who_waits_for_a_place_holds_no_connection(
+    db: Database, crowd: Database, pods: Pods
+) -> None:
+    do, jobs = pods
+    async with db.platform() as elsewhere, asyncio.timeout(60):
+        await servers.hold(elsewhere, PROXMOX)
+        placing = asyncio.create_task(at_once(do.place_cloudpod, *jobs[:5]))
+        async with db.platform() as session:
+            while not (await session.exec(WAITING)).one()[0]:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        held = crowd.engine.pool.checkedout()
+        await elsewhere.commit()
+
+        assert await placing == {"placed": 5}
+        assert held == 1
 
 
 async def test_no_hosting_server_takes_more_websites_than_fit(

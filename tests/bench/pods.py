@@ -66,7 +66,7 @@ async def pods(here: Stand) -> list[Line]:
         ("pod_api", "pod_worker", "temporal", "postgres"),
         orders=_ordered,
         makes=CloudPod,
-        patience=300.0,
+        patience=900.0,
     )
     await ours.burst(5)
     shape = await ours.shape()
