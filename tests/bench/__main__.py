@@ -7,7 +7,6 @@ import argparse
 import asyncio
 import sys
 import tempfile
-import time
 from pathlib import Path
 from statistics import median
 
@@ -22,7 +21,7 @@ from tests.bench.orders import Burst, Engine, Yardstick, seeded
 from tests.bench.pods import beside, pods
 from tests.bench.simulated import simulated
 from tests.bench.stand import Stand, stand
-from tests.bench.table import Line, printed
+from tests.bench.table import Line, printed, say
 from tests.bench.web import against_bare, door, growth
 from workflows.engine.plugin import engine_plugin
 
@@ -30,10 +29,6 @@ ROUNDS = 5
 ORDERS = 20
 SINGLES = 9
 SITE, DNS, MAIL = 6.0, 1.0, 1.0
-
-
-def _say(what: str) -> None:
-    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {what}\n")
 
 
 async def orders(here: Stand) -> list[Line]:
@@ -53,7 +48,7 @@ async def orders(here: Stand) -> list[Line]:
     yard = await Client.connect(here.temporal, namespace=BARE, plugins=[plugin])
     yardstick = Yardstick(here, yard, shape.queues, ("bare", "temporal"))
     await yardstick.burst(5)
-    _say(f"{ROUNDS} x {ORDERS} orders and as many bare workflows, in turns")
+    say(f"{ROUNDS} x {ORDERS} orders and as many bare workflows, in turns")
     rounds = [
         (await ours.burst(ORDERS), await yardstick.burst(ORDERS)) for _ in range(ROUNDS)
     ]
@@ -66,7 +61,7 @@ async def orders(here: Stand) -> list[Line]:
         Line("  events of an order", shape.events, unit=""),
     ]
     await here.stop(worker)
-    _say(f"{ORDERS} orders at once, providers that take {SITE:g} s")
+    say(f"{ORDERS} orders at once, providers that take {SITE:g} s")
     await here.worker(
         "slow_worker", "tests.bench.worker", url, BENCH_DELAYS=f"{SITE},{DNS},{MAIL}"
     )
@@ -85,7 +80,7 @@ async def orders(here: Stand) -> list[Line]:
     ]
     await here.stop(bare)
     await db.close()
-    _say(f"{ORDERS} orders at once, with simulators")
+    say(f"{ORDERS} orders at once, with simulators")
     few = await simulated(ORDERS, ITEMS, price=PRICE, makes=Website)
     pace = median(bare.seconds for _, bare in rounds) / ORDERS
     return [*lines, *beside("orders", ORDERS, few, pace)]
@@ -117,15 +112,15 @@ def _against_bare(
 async def web(here: Stand) -> list[Line]:
     """Requests: against bare routes, then as the rows grow."""
     few = await door(here, "few", jobs=1_000)
-    _say("requests against bare routes, in turns")
+    say("requests against bare routes, in turns")
     bare = await against_bare(here, few)
     lines = [
         Line("order webhook, CPU by a bare route's", bare["order webhook"], 3),
         Line("job poll, CPU by a bare route's", bare["job poll"], 2.5),
     ]
-    _say("a million jobs are made")
+    say("a million jobs are made")
     many = await door(here, "many", jobs=1_000_000)
-    _say("the same calls among 1,000 and 1,000,000 jobs, in turns")
+    say("the same calls among 1,000 and 1,000,000 jobs, in turns")
     found = await growth(few, many)
     lines += [
         Line(f"{name}, 1,000,000 by 1,000", by, 1.2) for name, by in found.items()

@@ -23,7 +23,7 @@ from tests.bench.names import BARE
 from tests.bench.orders import Burst, Engine, Yardstick, seeded
 from tests.bench.simulated import simulated
 from tests.bench.stand import Stand
-from tests.bench.table import Line
+from tests.bench.table import Line, say
 from workflows.engine.plugin import engine_plugin
 from workflows.queues import NODE, node_queue
 
@@ -76,11 +76,13 @@ async def pods(here: Stand) -> list[Line]:
     yard = await Client.connect(here.temporal, namespace=BARE, plugins=[plugin])
     yardstick = OverNodes(here, yard, shape.queues, ("pod_bare", "temporal"))
     await yardstick.burst(5)
+    say(f"{AT_ONCE} CloudPods at once, then as many bare workflows")
     own, other = await ours.burst(AT_ONCE), await yardstick.burst(AT_ONCE)
     await here.stop(worker, bare, web)
     doubled = await _doubled(db, json.loads(told.read_text()))
     again = await _tried_again(db)
     await db.close()
+    say(f"{SIMULATED} CloudPods at once, with simulators")
     few = await simulated(SIMULATED, ITEMS, price=PRICE, makes=CloudPod)
     pace = other.seconds / AT_ONCE
     return [

@@ -1,5 +1,7 @@
-"""What is printed at the end: aim, measured, verdict."""
+"""What is printed meanwhile, and at the end: aim, measured, verdict."""
 
+import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -39,3 +41,8 @@ def printed(lines: Sequence[Line]) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         for row in rows
     )
+
+
+def say(what: str) -> None:
+    """What is measured now."""
+    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {what}\n")
