@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0036_let_go"
-down_revision = "0035_save_names"
+down_revision = "0036_cloudpod_addresses"
 branch_labels = None
 depends_on = None
 
