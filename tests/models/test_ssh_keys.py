@@ -78,7 +78,7 @@ def test_an_order_keeps_its_keys_and_without_any_is_as_before() -> None:
     without = OrderRequest("test", "ada@example.com", (Line("x"),))
 
     assert OrderRequest.from_json(with_keys.as_json()) == with_keys
-    assert without.as_json()["lines"] == ({"code": "x", "type": None},)
+    assert list(without.as_json()["lines"]) == [{"code": "x", "type": None}]
     with pytest.raises(Invalid) as refused:
         OrderRequest("test", "ada@example.com", (Line("x"), Line("y", None, ("z",))))
     assert refused.value.details["field"] == "items[1].sshKeys[0]"
