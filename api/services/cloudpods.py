@@ -294,13 +294,15 @@ async def delete(
 ) -> Asked:
     """The job that takes the CloudPod away, after a backup and a time to call it off.
 
-    What is open for it is aborted first, also its provisioning: all of it is asked
-    for, or nothing. Raises `NotFound`,
-    `Busy` (the same is asked already; its job and state are told) or `WrongState`.
+    What is open for it is aborted first, also its provisioning, but for a suspension
+    that the actor could not lift: all of it is asked for, or nothing. Raises
+    `NotFound`, `Busy` (the same is asked already; its job and state are told) or
+    `WrongState`.
     """
     pod, job = await _draw(session, actor, cloudpod_id, JobKind.CLOUDPOD_DELETE)
     for other in await jobs.open_of(session, pod.id):
-        if other.id != job.id and other.status != JobStatus.UNDOING:
+        over = other.id == job.id or other.status == JobStatus.UNDOING
+        if not over and not _is_beyond(actor, other):
             await decisions.add_abort(
                 session,
                 actor,
@@ -310,6 +312,11 @@ async def delete(
             )
     await _go(session, temporal, job)
     return pod, job
+
+
+def _is_beyond(actor: Actor, job: Job) -> bool:
+    """Else whoever deletes a CloudPod and calls that off would escape a suspension."""
+    return job.kind == _SUSPEND and job.input.get("reason") not in reasons_of(actor)
 
 
 def reasons_of(actor: Actor) -> frozenset[SuspensionReason]:

@@ -169,6 +169,35 @@ async def test_a_removal_that_is_refused_has_asked_for_nothing(
         assert (await session.exec(select(Decision))).all() == []
 
 
+async def test_a_removal_does_not_call_off_what_another_has_suspended_it_for(
+    log_in: LogIn, bought: Bought, db: Database
+) -> None:
+    _, plan, owned = bought
+    pod = rows.cloudpod(owned, plan)
+    abuse, wish = (
+        rows.job(
+            subject_id=pod.id,
+            kind=kind,
+            exclusive=False,
+            started_generation=1,
+            input=given,
+        )
+        for kind, given in (
+            (JobKind.CLOUDPOD_SUSPEND, {"reason": "abuse"}),
+            (JobKind.CLOUDPOD_RESTART, {}),
+        )
+    )
+    await rows.add(db, pod, abuse, wish)
+    operator = await log_in(Role.OPERATOR)
+
+    answer = await operator.delete(f"/api/cloudpods/{pod.id}")
+
+    assert answer.status_code == 200, answer.text
+    async with db.platform() as session:
+        aborted = (await session.exec(select(Decision.job_id))).all()
+    assert aborted == [wish.id]
+
+
 async def waits_for_a_row(db: Database) -> None:
     """Until somebody waits for what another transaction holds."""
     waiting = text("select count(*) from pg_locks where not granted")
