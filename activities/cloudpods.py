@@ -319,7 +319,12 @@ class CloudPodActivities(OnCluster):
             config = await self._ours(place)
         if config is None:
             raise ProviderDown(PROVIDER, f"{place.vmid} is not there yet", code="lag")
-        await self._effects.present(effect, remote_id=str(pod.vmid), upid=None)
+        await self._effects.present(
+            effect,
+            remote_id=str(pod.vmid),
+            upid=None,
+            made_by=effect.facts.get("upid") or effect.facts.get("made_by"),
+        )
 
     @activity.defn
     async def destroy_guest(self, call: StepCall) -> None:

@@ -9,7 +9,7 @@ from workers.demo.outside import Cluster, Names, PodRow, Rows, size_of
 from workers.demo.timeline import Job
 
 _UPID: Final = (
-    "select facts->>'upid' as upid from effects"
+    "select coalesce(facts->>'upid', facts->>'made_by') as upid from effects"
     " where provider = 'proxmox' and kind = 'guest' and owner_id = %s"
 )
 _WHILE: Final = ("create_guest", "hold_removal")
