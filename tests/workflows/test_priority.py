@@ -26,8 +26,8 @@ async def slow_hosting(
     temporal: WorkflowEnvironment,
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[World]:
-    """A world whose hosting servers take four steps a second."""
-    monkeypatch.setenv("MPANEL_RATE_HOSTING", "4")
+    """A world whose hosting servers take two steps a second."""
+    monkeypatch.setenv("MPANEL_RATE_HOSTING", "2")
     target = temporal.client.service_client.config.target_host
     async with world(simulators, db, target) as made:
         yield made
