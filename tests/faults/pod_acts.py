@@ -1,5 +1,6 @@
 """What is done to CloudPods while something dies, each so that it can be done again."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -14,7 +15,7 @@ _REFUSED = {
 }
 
 
-class Act:
+class Act(ABC):
     """`prepare`, `perform`, `tidy`: again and again; in between, and at the end, every
     CloudPod stands as its row says. `weather`: scripts that belong to it."""
 
@@ -24,14 +25,14 @@ class Act:
         self.yard = yard
         self.roles: dict[str, str] = {}
 
-    def prepare(self) -> None:
+    def prepare(self) -> None:  # noqa: B027 - most acts need nothing before
         """Undisturbed."""
 
+    @abstractmethod
     def perform(self) -> None:
         """Returns when it has succeeded."""
-        raise NotImplementedError
 
-    def tidy(self) -> None:
+    def tidy(self) -> None:  # noqa: B027 - nor after
         """Undisturbed."""
 
     def end(self) -> None:

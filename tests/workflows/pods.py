@@ -6,17 +6,27 @@ from typing import Any
 
 from temporalio.testing import WorkflowEnvironment
 
+from api.auth.actor import Actor
 from models.cloudpods import CloudPod
 from models.database import Database
+from models.jobs import Job
 from models.orders import Order
 from models.seed import seed_cluster
 from models.states import JobKind, OrderStatus
+from tests.workflows.operator import OPERATOR
 from tests.workflows.shop import buy, settled
 from tests.world import NODE_QUEUES, Providers, World, world
 from workflows.queues import ALL
 
 MINI, NANO = ("cloudpod_mini", "cloudpod"), ("cloudpod_nano", "cloudpod")
 PRICES = {MINI: 999, NANO: 499}
+# No virtual machine's agent ever answers.
+SILENT = {
+    "kind": "fail",
+    "op": "GET /nodes/{node}/qemu/{vmid}/agent/*",
+    "times": 1000,
+    "message": "QEMU guest agent is not running",
+}
 
 
 @asynccontextmanager
@@ -54,6 +64,35 @@ async def a_pod(world: World, item: tuple[str, str] = NANO) -> CloudPod:
     _, order = await settled(world, await buy(world, item, price=PRICES[item]))
     assert order.status == OrderStatus.COMPLETED
     return await pod_of(world, order)
+
+
+async def ask(
+    world: World,
+    what: Any,
+    pod: CloudPod,
+    *given: Any,
+    actor: Actor = OPERATOR,
+    **more: Any,
+) -> Job:
+    """What the service `what` is asked for, as the API does; the job."""
+    async with world.db.platform() as session:
+        asked = await what(session, world.client, actor, pod.id, *given, **more)
+    job: Job = asked[1]
+    return job
+
+
+async def a_move(world: World, pod: CloudPod) -> Job:
+    """The job that moves it to another node, as a drain makes it."""
+    job = Job(
+        tenant_id=pod.tenant_id,
+        kind=JobKind.CLOUDPOD_MOVE,
+        subject_id=pod.id,
+        exclusive=False,
+    )
+    async with world.db.platform() as session:
+        session.add(job)
+        await session.commit()
+    return job
 
 
 async def guests(world: World) -> dict[str, dict[str, Any]]:

@@ -13,10 +13,10 @@ from models.cloudpods import CloudPod, CloudPodSave
 from models.database import Database
 from models.jobs import Job
 from models.servers import Server
-from models.states import BackupStatus, JobKind, JobStatus, Reason, SaveKind
+from models.states import BackupStatus, JobStatus, Reason, SaveKind
 from tests.workflows.node_paths import MIGRATE, REFUSED
 from tests.workflows.operator import OPERATOR, abort_item, retry
-from tests.workflows.pods import MINI, a_pod, pod_world
+from tests.workflows.pods import MINI, a_move, a_pod, pod_world
 from tests.world import Providers, World
 
 GiB = 1024**3
@@ -36,23 +36,10 @@ async def pods(
         yield made
 
 
-async def move(world: World, pod: CloudPod) -> Job:
-    job = Job(
-        tenant_id=pod.tenant_id,
-        kind=JobKind.CLOUDPOD_MOVE,
-        subject_id=pod.id,
-        exclusive=False,
-    )
-    async with world.db.platform() as session:
-        session.add(job)
-        await session.commit()
-    return job
-
-
 async def about_to_be_carried(world: World, pod: CloudPod) -> Job:
     """Its backup is made, and its old guest still stands."""
     await world.fault("proxmox", REFUSED, STANDS)
-    job = await world.parked(await move(world, pod), within=60)
+    job = await world.parked(await a_move(world, pod), within=60)
     assert job.step == "carry_guest", job
     assert guest_of(world, pod).status == "stopped"
     return job
@@ -128,7 +115,7 @@ async def test_a_refusal_that_says_nothing_of_moving_carries_nothing(
     pod = await a_pod(pods, MINI)
     await pods.fault("proxmox", {"kind": "fail", "op": MIGRATE, "times": 9, **refusal})
 
-    job = await pods.parked(await move(pods, pod))
+    job = await pods.parked(await a_move(pods, pod))
 
     assert (job.step, job.reason) == ("move_guest", Reason.REJECTED)
     assert guest_of(pods, pod).status == "running"
@@ -142,7 +129,7 @@ async def test_a_migration_that_breaks_off_again_and_again_is_told_not_carried(
     broken = {"kind": "reject", "op": "task qmigrate", "message": "migration aborted"}
     await pods.fault("proxmox", {**broken, "times": 999})
 
-    job = await pods.parked(await move(pods, pod))
+    job = await pods.parked(await a_move(pods, pod))
 
     assert (job.step, job.reason) == ("move_guest", Reason.REJECTED)
     assert "migration aborted" in str(job.message)
@@ -157,7 +144,7 @@ async def test_nothing_is_removed_here_before_there_is_room_over_there(
     ceph |= {"shared": 0, "avail": GiB}
     await pods.fault("proxmox", REFUSED)
 
-    job = await pods.parked(await move(pods, pod))
+    job = await pods.parked(await a_move(pods, pod))
 
     assert (job.step, job.reason) == ("carry_guest", Reason.NO_CAPACITY)
     assert "ceph on pve2 has 1 GiB left" in str(job.message)

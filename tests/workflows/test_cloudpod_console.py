@@ -1,28 +1,16 @@
 """A look at a CloudPod's screen: the ticket comes from a worker, and sealed."""
 
-from collections.abc import AsyncIterator
-
 import pytest
-from temporalio.testing import WorkflowEnvironment
 
 from api.services import cloudpod_consoles as service
-from models.database import Database
 from models.errors import Unavailable
 from models.vault import Vault
 from tests.api.audited import told
 from tests.workflows.operator import OPERATOR
-from tests.workflows.pods import MINI, NANO, a_pod, pod_world
-from tests.world import VAULT_KEY, Providers, World
+from tests.workflows.pods import MINI, NANO, a_pod
+from tests.world import VAULT_KEY, World
 
 VAULT = Vault.parse(VAULT_KEY)
-
-
-@pytest.fixture
-async def pods(
-    simulators: Providers, db: Database, temporal: WorkflowEnvironment
-) -> AsyncIterator[World]:
-    async with pod_world(simulators, db, temporal) as made:
-        yield made
 
 
 @pytest.mark.parametrize("item", [MINI, NANO])

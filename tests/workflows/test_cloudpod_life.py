@@ -30,6 +30,7 @@ from tests.workflows.pods import (
     MINI,
     NANO,
     a_pod,
+    ask,
     guests,
     pod_of,
     pod_world,
@@ -42,14 +43,6 @@ from workflows.names import LIFE, life_id
 from workflows.queues import STORIES
 
 BOTH = pytest.mark.parametrize("item", [MINI, NANO])
-
-
-async def ask(world: World, what: Any, pod: CloudPod, *given: Any, **more: Any) -> Job:
-    """As the API does; the job."""
-    async with world.db.platform() as session:
-        asked = await what(session, world.client, OPERATOR, pod.id, *given, **more)
-    job: Job = asked[1]
-    return job
 
 
 async def done(world: World, what: Any, pod: CloudPod, *given: Any, **more: Any) -> Job:

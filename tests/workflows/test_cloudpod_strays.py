@@ -1,7 +1,6 @@
 """A guest is not where it was made: it is gone, HA has moved it, or somebody else's has
 its VMID. What follows it finds it, and what is not ours is left alone."""
 
-from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
@@ -28,28 +27,12 @@ from models.states import (
 )
 from models.vault import Vault
 from tests.workflows.operator import OPERATOR, abort_item, retry
-from tests.workflows.pods import MINI, NANO, a_pod, guests, pod_world
+from tests.workflows.pods import MINI, NANO, a_pod, ask, guests, pod_world
 from tests.world import VAULT_KEY, Providers, World
 
 BIGGER = partial(service.resize, memory=4096)
 SNAPSHOT = partial(service.save, kind=SaveKind.SNAPSHOT)
 NOTES = "the mail server"
-
-
-@pytest.fixture
-async def pods(
-    simulators: Providers, db: Database, temporal: WorkflowEnvironment
-) -> AsyncIterator[World]:
-    async with pod_world(simulators, db, temporal) as made:
-        yield made
-
-
-async def ask(world: World, what: Any, pod: CloudPod) -> Job:
-    """As the API does; the job."""
-    async with world.db.platform() as session:
-        asked = await what(session, world.client, OPERATOR, pod.id)
-    job: Job = asked[1]
-    return job
 
 
 async def given_up(world: World, job: Job) -> None:

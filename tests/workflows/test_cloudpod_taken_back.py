@@ -1,19 +1,14 @@
 """An order takes back a CloudPod that lives already: its acts end first, and what was
 lent to it is another's afterwards."""
 
-from collections.abc import AsyncIterator
 from functools import partial
-from typing import Any
 
-import pytest
 from simulators.proxmox.cluster import CT_TEMPLATE
 from sqlmodel import col, select, update
-from temporalio.testing import WorkflowEnvironment
 
 from api.services import cloudpods as service
 from models.addresses import Vmid
 from models.cloudpods import CloudPod
-from models.database import Database
 from models.jobs import Job
 from models.orders import Order
 from models.states import (
@@ -26,34 +21,22 @@ from models.states import (
     ServiceStatus,
 )
 from tests.workflows.node_paths import REFUSED
-from tests.workflows.operator import OPERATOR, abort_item, decision, retry
-from tests.workflows.pods import MINI, NANO, a_pod, guests, pod_of, pod_world, records
+from tests.workflows.operator import abort_item, decision, retry
+from tests.workflows.pods import (
+    MINI,
+    NANO,
+    SILENT,
+    a_move,
+    a_pod,
+    ask,
+    guests,
+    pod_of,
+    records,
+)
 from tests.workflows.shop import buy, settled
-from tests.world import Providers, World
+from tests.world import World
 
 CONFIG = "PUT /nodes/{node}/qemu/{vmid}/config"
-SILENT = {
-    "kind": "fail",
-    "op": "GET /nodes/{node}/qemu/{vmid}/agent/*",
-    "times": 1000,
-    "message": "QEMU guest agent is not running",
-}
-
-
-@pytest.fixture
-async def pods(
-    simulators: Providers, db: Database, temporal: WorkflowEnvironment
-) -> AsyncIterator[World]:
-    async with pod_world(simulators, db, temporal) as made:
-        yield made
-
-
-async def ask(world: World, what: Any, pod: CloudPod) -> Job:
-    """As the API does; the job."""
-    async with world.db.platform() as session:
-        asked = await what(session, world.client, OPERATOR, pod.id)
-    job: Job = asked[1]
-    return job
 
 
 async def lines(world: World, order: Order) -> list[Job]:
@@ -64,19 +47,6 @@ async def lines(world: World, order: Order) -> list[Job]:
             .order_by(col(Job.created_at))
         )
         return list(found)
-
-
-async def a_move(world: World, pod: CloudPod) -> Job:
-    job = Job(
-        tenant_id=pod.tenant_id,
-        kind=JobKind.CLOUDPOD_MOVE,
-        subject_id=pod.id,
-        exclusive=False,
-    )
-    async with world.db.platform() as session:
-        session.add(job)
-        await session.commit()
-    return job
 
 
 async def test_a_move_that_is_halfway_ends_before_its_guest_is_taken_back(

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
-from api.auth.actor import Actor
 from api.services import cloudpods as service
 from models.cloudpods import CloudPod
 from models.database import Database
@@ -17,26 +16,12 @@ from models.queries import cloudpods
 from models.states import JobStatus, SaveKind, ServiceStatus, SuspensionReason
 from models.users import Role
 from tests.workflows.operator import OPERATOR, abort_item
-from tests.workflows.pods import a_pod, guests, pod_world
+from tests.workflows.pods import a_pod, ask, guests, pod_world
 from tests.world import Providers, World
 
 PLATFORM = replace(OPERATOR, roles=frozenset({Role.SUPER_ADMIN}))
 ABUSE, UNPAID = SuspensionReason.ABUSE, SuspensionReason.NON_PAYMENT
 OWN = SuspensionReason.TENANT_REQUEST
-
-
-async def ask(
-    world: World,
-    what: Any,
-    pod: CloudPod,
-    *given: Any,
-    actor: Actor = OPERATOR,
-    **more: Any,
-) -> Job:
-    async with world.db.platform() as session:
-        asked = await what(session, world.client, actor, pod.id, *given, **more)
-    job: Job = asked[1]
-    return job
 
 
 async def done(world: World, what: Any, pod: CloudPod, *given: Any, **more: Any) -> Job:

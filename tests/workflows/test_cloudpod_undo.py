@@ -1,15 +1,10 @@
 """An act on a CloudPod is given up: what its order delivered stays whole."""
 
-from collections.abc import AsyncIterator
 from uuid import uuid4
-
-import pytest
-from temporalio.testing import WorkflowEnvironment
 
 from api.services import acts
 from api.services import cloudpods as service
 from models.cloudpods import CloudPod
-from models.database import Database
 from models.effects import Effect
 from models.jobs import Job
 from models.states import (
@@ -22,23 +17,8 @@ from models.states import (
     ServiceStatus,
 )
 from tests.workflows.operator import OPERATOR, abort_item
-from tests.workflows.pods import MINI, a_pod, pod_world
-from tests.world import Providers, World
-
-SILENT = {
-    "kind": "fail",
-    "op": "GET /nodes/{node}/qemu/{vmid}/agent/*",
-    "times": 1000,
-    "message": "QEMU guest agent is not running",
-}
-
-
-@pytest.fixture
-async def pods(
-    simulators: Providers, db: Database, temporal: WorkflowEnvironment
-) -> AsyncIterator[World]:
-    async with pod_world(simulators, db, temporal) as made:
-        yield made
+from tests.workflows.pods import MINI, SILENT, a_pod
+from tests.world import World
 
 
 async def test_a_rebuild_given_up_leaves_the_new_guest(pods: World) -> None:
