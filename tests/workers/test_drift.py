@@ -78,6 +78,7 @@ async def put(db: Database, pod: CloudPod, status: ServiceStatus) -> None:
         (ACTIVE, {"status": "stopped"}, Drift.STOPPED, "stands still"),
         (SUSPENDED, {"status": "running"}, Drift.RUNNING, "runs"),
         (ACTIVE, {"tags": ()}, Drift.FOREIGN, "another guest"),
+        (ACTIVE, {"tags": ("mpanel",)}, Drift.FOREIGN, "another guest"),
         (
             ACTIVE,
             {"place": Place("pve2", "qemu", 10_000)},
@@ -99,6 +100,7 @@ async def test_each_difference_is_told_once_and_ends_by_itself(
     watch = DriftWatch(db, cluster)
     await put(db, pod, status)
     cluster.listed = [] if changed is None else [guest(pod, **changed)]
+    cluster.marks = {} if found == Drift.FOREIGN else {10_000: pod.reference}
 
     await watch.round()
     await watch.round()
@@ -110,6 +112,7 @@ async def test_each_difference_is_told_once_and_ends_by_itself(
 
     wanted = "running" if status == ACTIVE else "stopped"
     cluster.listed = [guest(pod, status=wanted)]
+    cluster.marks = {10_000: pod.reference}
     await watch.round()
     assert await now(db, pod) == (wanted, None, [])
 
