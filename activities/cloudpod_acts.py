@@ -9,18 +9,6 @@ from uuid import UUID, uuid4
 from temporalio import activity
 
 from activities.calls import StepCall
-from activities.cloudpods import (
-    AT_REST,
-    AT_WORK,
-    PROVIDER,
-    Cluster,
-    OnCluster,
-    become,
-    ended,
-    ended_or,
-    left_of,
-    let_end,
-)
 from activities.effects import EffectLedger
 from activities.errors import (
     GiveUp,
@@ -28,6 +16,16 @@ from activities.errors import (
     ProviderConflict,
     ProviderRejected,
 )
+from activities.guests import (
+    PROVIDER,
+    Cluster,
+    become,
+    ended,
+    ended_or,
+    left_of,
+    let_end,
+)
+from activities.on_cluster import AT_REST, AT_WORK, OnCluster
 from activities.store import Store, finish
 from models.base import utc_now
 from models.cloudpods import CloudPod, CloudPodSave

@@ -12,7 +12,9 @@ from temporalio import activity
 
 from activities.calls import StepCall
 from activities.cloudpod_placing import MOVING, RESTORING, Placing
-from activities.cloudpods import (
+from activities.effects import EffectLedger
+from activities.errors import GiveUp, ProviderDown, ProviderRejected
+from activities.guests import (
     PROVIDER,
     UNMAKING,
     disks,
@@ -21,8 +23,6 @@ from activities.cloudpods import (
     let_end,
     remove,
 )
-from activities.effects import EffectLedger
-from activities.errors import GiveUp, ProviderDown, ProviderRejected
 from activities.store import Store, finish
 from models.base import utc_now
 from models.cloudpods import CloudPod

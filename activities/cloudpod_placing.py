@@ -3,8 +3,9 @@
 from typing import Any
 
 from activities.calls import StepCall
-from activities.cloudpods import PROVIDER, OnCluster, let_end, mark_of
 from activities.errors import GiveUp, ProviderConflict, ProviderDown
+from activities.guests import PROVIDER, let_end, mark_of
+from activities.on_cluster import OnCluster
 from models.cloudpods import CloudPod
 from models.effects import Effect
 from models.servers import Server

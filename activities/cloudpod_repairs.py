@@ -11,9 +11,9 @@ from temporalio import activity
 
 from activities.calls import StepCall
 from activities.cloudpod_placing import RESTORING, Placing
-from activities.cloudpods import PROVIDER, ended, find_ours
 from activities.effects import EffectLedger
 from activities.errors import GiveUp, ProviderConflict
+from activities.guests import PROVIDER, ended, find_ours
 from activities.store import Store, finish
 from models.base import utc_now
 from models.queries import cloudpods, servers

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from temporalio import activity
 
 from activities.calls import ConsoleCall
-from activities.cloudpods import Cluster, whereabouts
+from activities.guests import Cluster, whereabouts
 from activities.store import Store
 from models.queries import cloudpods
 from models.servers import Server

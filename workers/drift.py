@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from activities.cloudpods import mark_of
+from activities.guests import mark_of
 from activities.providers.proxmox import Guest
 from models.base import utc_now
 from models.cloudpods import reference

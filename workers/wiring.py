@@ -14,10 +14,11 @@ from activities.cloudpod_acts import CloudPodActs
 from activities.cloudpod_moves import CloudPodMoves
 from activities.cloudpod_names import CloudPodNames
 from activities.cloudpod_repairs import CloudPodRepairs
-from activities.cloudpods import CloudPodActivities, destroy, find_ours
+from activities.cloudpods import CloudPodActivities
 from activities.consoles import ConsoleActivities
 from activities.dns import DnsActivities
 from activities.effects import EffectLedger
+from activities.guests import destroy, find_ours
 from activities.jobs import JobActivities
 from activities.name_records import NameRecords
 from activities.nodes import NodeActivities
