@@ -125,7 +125,6 @@ class RefundActivities:
                     stripe_id=made.id,
                     key=made.key,
                     amount=made.amount,
+                    failed_as=made.status if made.failed else None,
                 )
-                if made.failed:
-                    await refunds.failed(session, made.id, why=made.status)
                 await session.commit()

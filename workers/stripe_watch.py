@@ -384,9 +384,8 @@ class StripeWatch:
                 stripe_id=made.id,
                 key=made.key,
                 amount=made.amount,
+                failed_as=made.status if made.failed else None,
             )
-            if made.failed:
-                await refunds.failed(session, made.id, why=made.status)
             await session.commit()
 
     async def _list_again(self, refund: PaymentRefund, why: str) -> None:

@@ -1,5 +1,7 @@
 """The one door for orders."""
 
+from functools import partial
+
 from psycopg.errors import UniqueViolation
 
 from models.database import Ask
@@ -18,12 +20,16 @@ async def place(
 
     `ask` works for the platform, durably. Raises `Invalid`, with nothing stored.
     """
+    accept = partial(
+        orders.place,
+        ask,
+        MIGRAHOSTING,
+        request,
+        key=key,
+        platform_domain=platform_domain,
+    )
     try:
-        return await orders.place(
-            ask, MIGRAHOSTING, request, key=key, platform_domain=platform_domain
-        )
+        return await accept()
     except UniqueViolation:
         # Another order of the customer took the website that an add-on was for.
-        return await orders.place(
-            ask, MIGRAHOSTING, request, key=key, platform_domain=platform_domain
-        )
+        return await accept()

@@ -140,10 +140,17 @@ async def settle(session: Session, order_id: UUID, *, by: By, why: str) -> None:
 
 
 async def made(
-    session: Session, refund_id: UUID, *, stripe_id: str, key: str | None, amount: Cents
-) -> PaymentRefund:
+    session: Session,
+    refund_id: UUID,
+    *,
+    stripe_id: str,
+    key: str | None,
+    amount: Cents,
+    failed_as: str | None,
+) -> None:
     """Stripe has it. One that is not ours, or less than we owe, is told of: somebody
-    gave the rest back in Stripe's dashboard. Safe to repeat."""
+    gave the rest back in Stripe's dashboard. `failed_as`: its status, if it has failed
+    by now. Safe to repeat."""
     refund = await session.get_one(PaymentRefund, refund_id)
     refund.status, refund.stripe_refund_id = RefundStatus.MADE, stripe_id
     ours = amount if key == refund.key else 0
@@ -152,7 +159,8 @@ async def made(
         by_hand = {"byHand": refund.amount - ours}
         adopted = Action.REFUND_ADOPTED
         await tell(session, refund, adopted, by=SYSTEM, why=why, **by_hand)
-    return refund
+    if failed_as is not None:
+        await failed(session, stripe_id, why=failed_as)
 
 
 async def tell(

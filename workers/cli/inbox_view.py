@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from workers.cli.inbox import PAGE
+from workers.signs import SIGNS
 
 _ACTS = {
     "retry": "retry",
@@ -21,14 +22,6 @@ _ACTS = {
     "abort_item": "abort the item",
     "abort_order": "abort the order",
     "wait": "nothing: it goes on by itself",
-}
-_SIGNS = {
-    "succeeded": "[green]✓[/]",
-    "running": "[cyan]●[/]",
-    "retrying": "[yellow]↻[/]",
-    "parked": "[red]![/]",
-    "skipped": "[dim]→[/]",
-    "cancelled": "[dim]x[/]",
 }
 _RETURNS = {
     "refunded": "given back",
@@ -284,7 +277,7 @@ def steps(told: list[dict[str, Any]]) -> Table:
     table = Table.grid(padding=(0, 1))
     for step in told:
         table.add_row(
-            _SIGNS.get(step["status"], " "),
+            SIGNS.get(step["status"], " "),
             step["name"].replace("_", " "),
             Text(_step(step), style="dim"),
         )

@@ -12,20 +12,13 @@ from rich.table import Table
 from rich.text import Text
 
 from workers.demo.shop import Failed, Shop
+from workers.signs import SIGNS
 
 Job = dict[str, Any]
 # (job, step): what is to be seen of it, from outside.
 Fact = Callable[[Job, dict[str, Any]], str]
 
 _WITHIN: Final = 60.0
-_SIGNS: Final = {
-    "succeeded": "[green]✓[/]",
-    "running": "[cyan]●[/]",
-    "retrying": "[yellow]↻[/]",
-    "parked": "[red]![/]",
-    "skipped": "[dim]→[/]",
-    "cancelled": "[dim]x[/]",
-}
 _TITLES: Final = {
     "fulfil_order": "Order",
     "website_provision": "Website",
@@ -112,7 +105,7 @@ def picture(jobs: list[Job], fact: Fact = no_fact) -> RenderableType:
             if job["endedAt"] and status == "retrying":
                 status = "cancelled"  # between two tries; its line is closed later
             lines.add_row(
-                _SIGNS.get(status, " "),
+                SIGNS.get(status, " "),
                 Text("  " + step["name"].replace("_", " ").replace(":", " ")),
                 Text(_took(step), style="dim", justify="right"),
                 Text(fact(job, step) or _trouble(status, step), style="dim"),
