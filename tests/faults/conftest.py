@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.dev.program import ROOT
 from tests.faults.ledgers import GOLDEN, Ledgers, paid_and_told
 from tests.faults.proxies import Doors
 from tests.faults.shop import Shop
@@ -44,12 +43,9 @@ def stand(doors: Doors) -> Iterator[Stand]:
     """A stack behind these doors, with one order delivered."""
     program = Path(__file__).with_name("behind_doors.py")
     ports = (str(doors.postgres.port), str(doors.temporal.port))
-    made = Stand(doors.data_dir, (sys.executable, str(program), *ports))
-    with pytest.MonkeyPatch.context() as environment:
-        environment.chdir(ROOT)
-        for name, setting in SETTINGS.items():
-            environment.setenv(name, setting)
-        made.up()
+    command = (sys.executable, str(program), *ports)
+    made = Stand(doors.data_dir, command, settings=SETTINGS)
+    made.up()
     yield made
     made.end()
 

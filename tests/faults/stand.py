@@ -5,8 +5,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, chdir, contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -17,18 +18,25 @@ from workers.dev.folder import DataFolder
 from workers.dev.keys import Keys
 from workers.dev.layout import Layout
 from workers.dev.ports import FILE as PORTS
-from workers.dev.running import COMMAND, RunningStack, remove, running
+from workers.dev.running import COMMAND, RunningStack, inheriting, remove, running
 
 PARTS = ("worker", "api", "temporal", "postgres")
 _ANY_PORTS = {"api": 0, "temporal": 0, "temporal_ui": 0}
 
 
 class Stand:
-    """`command`: how the stack is started, without its data folder."""
+    """`command`: how the stack is started, without its data folder. `settings`: its
+    own, at every start; whatever else is started meanwhile has none of them."""
 
-    def __init__(self, data_dir: Path, command: Sequence[str] = COMMAND) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        command: Sequence[str] = COMMAND,
+        *,
+        settings: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.data_dir = data_dir
-        self._command = command
+        self._command, self._settings = command, settings
         self._stack: RunningStack | None = None
         self._life = ExitStack()
 
@@ -40,7 +48,8 @@ class Stand:
             ports=_ANY_PORTS if self._command is COMMAND else {},
             command=self._command,
         )
-        self._stack = self._life.enter_context(begun)
+        with chdir(ROOT), inheriting(self._settings):
+            self._stack = self._life.enter_context(begun)
 
     def down(self, sign: signal.Signals = signal.SIGINT) -> None:
         """Ctrl-C; returns when no process is left."""

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.dev.program import ROOT
 from tests.faults.ledgers import GOLDEN, Ledgers
 from tests.faults.shop import Shop
 from tests.faults.stand import Stand
@@ -31,14 +30,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="package")
 def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     """The stack; a test may stop it and start it again."""
-    made = Stand(tmp_path_factory.mktemp("stack"))
-    with pytest.MonkeyPatch.context() as environment:
-        environment.chdir(ROOT)
-        for name, setting in SETTINGS.items():
-            environment.setenv(name, setting)
-        made.up()
-        yield made
-        made.end()
+    made = Stand(tmp_path_factory.mktemp("stack"), settings=SETTINGS)
+    made.up()
+    yield made
+    made.end()
 
 
 @pytest.fixture(scope="package")

@@ -68,11 +68,9 @@ class Doctor:
 def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     """A stack of its own: the others risk their commits for speed, which is a fault."""
     made = Stand(tmp_path_factory.mktemp("doctor"))
-    with pytest.MonkeyPatch.context() as environment:
-        environment.chdir(ROOT)
-        made.up()
-        yield made
-        made.end()
+    made.up()
+    yield made
+    made.end()
 
 
 @pytest.fixture(scope="module")
