@@ -143,7 +143,8 @@ _PERMANENT: Final = (
 
 
 def _meaning(act: str, refused: ResourceException) -> ProviderError:
-    """401/403 and 400 are no for good; 595 and friends mean that the node is away; a
+    """401/403 and 400 are no for good, and who comes second to make a group hears 400;
+    595 and friends mean that the node is away; a
     500 means what it says, and an unknown one is tried again."""
     status = int(refused.status_code)
     said = f"{refused.status_message} {refused.content}".strip()
@@ -152,7 +153,9 @@ def _meaning(act: str, refused: ResourceException) -> ProviderError:
     if status == 429:
         return ProviderThrottled(PROVIDER, message, retry_after=_REST)
     if status < 500:
-        return ProviderRejected(PROVIDER, message, code=f"http_{status}")
+        twice = status == 400 and "already exists" in message
+        code = "exists" if twice else f"http_{status}"
+        return ProviderRejected(PROVIDER, message, code=code)
     words = said.lower()
     if status == 500:
         for pattern, code in _TRANSIENT:

@@ -14,6 +14,17 @@ PASSWORD = "correct horse battery staple"
 _REFUSED = re.compile(
     r"Failed to load resource: .* status of (401|403|404|409|422|429)"
 )
+# The page's width, and where each thing stands that can be pressed and is not folded
+# away; all at once, as pages change by themselves.
+_MEASURED = """() => ({
+  wide: document.documentElement.scrollWidth,
+  pressed: [...document.querySelectorAll("main button, main .button")]
+    .filter((one) => one.checkVisibility())
+    .map((one) => {
+      const {left, right, height} = one.getBoundingClientRect();
+      return {text: one.textContent, left, right, height};
+    }),
+})"""
 
 expect.set_options(timeout=SLOW)
 
@@ -44,16 +55,15 @@ class Tab:
 
     async def fits(self) -> None:
         """Nothing stands beyond the window's width; what can be pressed can be hit."""
-        width = self.page.viewport_size or DESKTOP
-        wide = await self.page.evaluate("document.documentElement.scrollWidth")
-        assert wide <= width["width"], f"{self.page.url} is {wide} px wide"
-        for button in await self.page.locator("main button, main .button").all():
-            box = await button.bounding_box()
-            if box is None:
-                continue  # folded away
-            assert box["height"] >= 43, await button.text_content()
-            assert box["x"] >= 0
-            assert box["x"] + box["width"] <= width["width"]
+        width = (self.page.viewport_size or DESKTOP)["width"]
+        found = await self.page.evaluate(
+            _MEASURED
+        )  # at once: pages change by themselves
+        assert found["wide"] <= width, f"{self.page.url} is {found['wide']} px wide"
+        for one in found["pressed"]:
+            assert one["height"] >= 43, one
+            assert one["left"] >= 0, one
+            assert one["right"] <= width, one
 
     async def decide(self, act: str, why: str, confirm: str) -> None:
         """Opens an act, reads nothing, gives a reason, confirms."""

@@ -89,6 +89,14 @@ class Ledgers:
         before = {one["key"] for one in ledger if one["id"] <= first}
         return [one for one in ledger if one["id"] > first and one["key"] not in before]
 
+    def subjects(self) -> list[str]:
+        """What was written to the operator since."""
+        return [
+            one["detail"]["subject"]
+            for one in self.mails()
+            if OPERATOR in one["detail"]["to"]
+        ]
+
     def come_to(
         self, expected: Tally, *, within: float = 30, told: bool = False
     ) -> None:
@@ -98,7 +106,9 @@ class Ledgers:
         """
         deadline = time.monotonic() + within
         while (found := self._but_letters(told=told)) != expected:
-            assert found <= expected, f"too much: {found - expected}"
+            assert found <= expected, (
+                f"too much: {found - expected}; letters: {self.subjects()}"
+            )
             assert time.monotonic() < deadline, f"missing: {expected - found}"
             time.sleep(0.1)
 

@@ -1,6 +1,7 @@
 """The Proxmox client against a whole simulated cluster."""
 
 import asyncio
+import ssl
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -225,6 +226,33 @@ async def test_a_task_that_fails_says_why_and_leaves_nothing(
 
     assert (task.well, task.exit_status) == (False, "clone failed: rbd")
     assert [one.upid for one in await pve.tasks(Place("pve1", QEMU, 9000))] == [upid]
+
+
+async def test_guests_that_are_guarded_at_once_share_one_group(
+    pve: Proxmox, cluster: simulator.Proxmox, control: httpx.AsyncClient
+) -> None:
+    guests = [await a_vm(pve, vmid) for vmid in (101, 102, 103)]
+    making = {"POST /cluster/firewall/groups": 0.3}  # all have looked before one makes
+    await control.put("/_simulator/settings", json={"delays": making})
+
+    await asyncio.gather(*(pve.guard(place, "pods") for place in guests))
+
+    calls = (await control.get("/_simulator/ledger")).json()["calls"]
+    made = [one["status"] for one in calls if one["op"] in making]
+    assert "400" in made, f"nobody came second: {made}"
+    async with httpx.AsyncClient(
+        base_url=f"{cluster.api_url}/api2/json",
+        headers={"Authorization": f"PVEAPIToken={TOKEN}={SECRET}"},
+        verify=ssl.create_default_context(cafile=str(cluster.ca_file)),
+        trust_env=False,
+    ) as raw:
+        rules = (await raw.get("/cluster/firewall/groups/pods")).json()["data"]
+        walls = [
+            (await raw.get(f"/nodes/pve2/qemu/{place.vmid}/firewall/rules")).json()
+            for place in guests
+        ]
+    assert {one["macro"] for one in rules} == {"Ping", "SSH", "HTTP", "HTTPS"}
+    assert [wall["data"][0]["action"] for wall in walls] == ["pods"] * 3
 
 
 @pytest.mark.parametrize(

@@ -119,10 +119,10 @@ async def test_a_server_that_greets_is_heard_of_and_a_silent_one_is_not(
         assert (await processes.components(session))["hosting"] == Health.DEGRADED
 
 
-async def test_without_servers_there_is_no_hosting(db: Database) -> None:
+async def test_without_servers_there_is_no_hosting_and_no_cluster(db: Database) -> None:
     async with db.platform() as session:
         seen = await processes.components(session)
-    assert seen == {"hosting": Health.NOT_CONFIGURED}
+    assert seen == dict.fromkeys(("hosting", "proxmox"), Health.NOT_CONFIGURED)
 
 
 async def test_somebody_listens_or_greets() -> None:
