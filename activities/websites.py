@@ -18,6 +18,7 @@ from models.database import Session
 from models.orders import Order
 from models.queries import servers, services
 from models.queries.outbox import tell_customer
+from models.queries.servers import DEGRADED, OFFLINE
 from models.servers import HOSTING, Server
 from models.states import Reason, ServiceStatus
 from models.subscriptions import Subscription
@@ -290,8 +291,9 @@ _SUSPENDED = (
 
 
 async def _roomiest(session: Session) -> Server:
-    """The online hosting server with most room; others wait until the transaction
-    ends."""
+    """The hosting server with most room; one whose disk is nearly full comes late, and
+    one that does not answer last: it may be back when the site is made. Others wait
+    until the transaction ends."""
     await servers.hold(session, HOSTING)
     used = (
         select(func.count())
@@ -304,12 +306,15 @@ async def _roomiest(session: Session) -> Server:
     )
     found = await session.exec(
         select(Server, used)
-        .where(Server.role == HOSTING, Server.status == "online")
-        .order_by((col(Server.capacity) - used).desc(), col(Server.name))
+        .where(Server.role == HOSTING, ~col(Server.draining))
+        .order_by(
+            col(Server.status) == OFFLINE,
+            col(Server.status) == DEGRADED,
+            (col(Server.capacity) - used).desc(),
+            col(Server.name),
+        )
     )
     for server, sites in found.all():
         if sites < server.capacity:
             return server
-    raise GiveUp(
-        Reason.NO_CAPACITY, "no online hosting server has room; add one, then retry"
-    )
+    raise GiveUp(Reason.NO_CAPACITY, "no hosting server has room; add one, then retry")

@@ -13,9 +13,11 @@ class Server(Row, table=True):
     """A hosting server: SSH endpoint, its host key, where its sites answer. Or, with
     the role `proxmox`, a node of the cluster, which is spoken to through the cluster.
 
-    `memory` in MiB and `cores`: what a node may promise to its CloudPods; `memory_used`
-    is what it says that it uses. `status` is what was seen of it (online, degraded,
-    offline), `draining` what an operator wants: nothing new is placed there.
+    `capacity`: how many sites a hosting server may carry. `memory` in MiB and `cores`:
+    what a node may promise to its CloudPods. `memory_used` of a node, `disk` and
+    `disk_used` of a hosting server are its own figures, in MiB. `status` is what was
+    seen of it (online, degraded, offline), `draining` what an operator wants: nothing
+    new is placed there.
     """
 
     __tablename__ = "servers"
@@ -32,7 +34,9 @@ class Server(Row, table=True):
     memory: int = 0
     cores: int = 0
     memory_used: int = 0
+    disk: int = 0
+    disk_used: int = 0
     status: str = "online"
     draining: bool = False
-    # When a worker last heard its SSH server greet, or the cluster call it online.
+    # When a worker last heard its figures from it, or the cluster call it online.
     last_heartbeat_at: datetime | None = moment(default=None)

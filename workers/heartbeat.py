@@ -14,7 +14,6 @@ from importlib.metadata import version
 from random import uniform
 from urllib.parse import urlsplit
 
-from sqlmodel import select
 from temporalio.client import Client
 
 from activities.errors import redacted
@@ -22,7 +21,6 @@ from models.database import Database
 from models.processes import WorkerProcess
 from models.queries import processes
 from models.queries.processes import Seen
-from models.servers import HOSTING, Server
 from models.states import Health
 from workers.loops import Loop
 from workers.reach import greets, listens
@@ -31,8 +29,6 @@ from workers.settings import WorkerSettings
 Look = Callable[[], Awaitable[None]]
 
 _BEAT = 10.0
-_SERVERS = 30.0
-_AT_ONCE = 20
 _STRIPE = "https://api.stripe.com"
 _PATIENCE = timedelta(seconds=3)
 
@@ -52,40 +48,15 @@ class Heartbeat:
         )
 
     @property
-    def loops(self) -> list[Loop]:
+    def loop(self) -> Loop:
         """Drawn a little differently in each process, so that not all come at once."""
-        return [
-            Loop("heartbeat", _BEAT * uniform(0.8, 1.0), self.beat),  # noqa: S311
-            Loop("servers", _SERVERS * uniform(0.8, 1.2), self.servers),  # noqa: S311
-        ]
+        return Loop("heartbeat", _BEAT * uniform(0.8, 1.0), self.beat)  # noqa: S311
 
     async def beat(self) -> None:
         """Looks at everything at once, and writes what was seen."""
         seen = await asyncio.gather(*(self._see(one) for one in self._looks))
         async with self._db.platform() as session:
             await processes.beat(session, self.process, seen)
-            await session.commit()
-
-    async def servers(self) -> None:
-        """Hears each hosting server's SSH greeting."""
-        async with self._db.looking() as session:
-            servers = (
-                await session.exec(select(Server).where(Server.role == HOSTING))
-            ).all()
-        limit = asyncio.Semaphore(_AT_ONCE)
-
-        async def one(server: Server) -> None:
-            async with limit:
-                await greets(server.ssh_host, server.ssh_port, b"SSH-")
-
-        heard = await asyncio.gather(*map(one, servers), return_exceptions=True)
-        reached = [
-            server.id
-            for server, outcome in zip(servers, heard, strict=True)
-            if outcome is None
-        ]
-        async with self._db.platform() as session:
-            await processes.reached(session, reached)
             await session.commit()
 
     async def leave(self) -> None:

@@ -72,7 +72,7 @@ async def main(
     if STORIES in served:
         loops = loops_of(settings, client, db, wired)[0]
     heartbeat = Heartbeat(db, served, looks_of(settings, client))
-    loops += heartbeat.loops
+    loops.append(heartbeat.loop)
     metrics.count_commits()
     backlogs = Backlogs(db, client).refresh if STORIES in served else None
     background = [
@@ -145,7 +145,8 @@ def loops_of(
         Loop("payments", settings.payments_seconds, watch.payments),
         Loop("reconcile", settings.reconcile_seconds / 4, reconciler.round),
         Loop("rechecks", 5.0, wired.rechecks.round),
-        Loop("fleet", 10.0, wired.fleet.round),
+        Loop("nodes", 10.0, wired.fleet.nodes),
+        Loop("hosts", 30.0, wired.fleet.hosts),
         Loop("samples", 60.0, wired.sampler.round),
         Loop("drift", settings.drift_seconds, wired.drift.round),
         Loop("orphans", settings.orphans_seconds / 4, wired.orphans.round),

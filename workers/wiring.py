@@ -161,7 +161,7 @@ def wire(
             ),
             every=settings.orphans_seconds,
         ),
-        fleet=Fleet(db, outside.cluster),
+        fleet=Fleet(db, outside.cluster, panels),
         drift=DriftWatch(db, outside.cluster),
         sampler=Sampler(db, outside.cluster),
         stripe=stripe,

@@ -9,7 +9,7 @@ from api.services import decisions
 from api.services.starting import announce, start_soon
 from models.audit import Action
 from models.database import Session
-from models.errors import Conflict, Denied
+from models.errors import Denied
 from models.jobs import Job
 from models.queries import audit, jobs, servers
 from models.queries.servers import Watched
@@ -33,14 +33,18 @@ async def get(platform: Session, actor: Actor, server_id: UUID) -> Watched:
 
 async def drain(
     session: Session, temporal: Client, actor: Actor, server_id: UUID
-) -> tuple[Watched, Job]:
-    """Nothing new is placed on the node from now on; the job moves away what is there.
+) -> tuple[Watched, Job | None]:
+    """Nothing new is placed there from now on. What a node of the cluster carries is
+    moved away by the job; the websites of a hosting server stay, and there is no job.
 
-    Raises `NotFound`, `Conflict` (no node of the cluster) or `Busy`.
+    Raises `NotFound` or `Busy`.
     """
     node = (await servers.get(session, server_id)).server
     if node.role != PROXMOX:
-        raise Conflict("only a node of the cluster can be drained", role=node.role)
+        node.draining = True
+        await _record(session, actor, Action.NODE_DRAINED, node.id)
+        await session.commit()
+        return await servers.get(session, server_id), None
     job = Job(
         tenant_id=MIGRAHOSTING,
         kind=JobKind.NODE_DRAIN,
@@ -57,7 +61,7 @@ async def drain(
 
 
 async def undrain(session: Session, actor: Actor, server_id: UUID) -> Watched:
-    """The node takes CloudPods again; a drain that is under way is aborted, and the
+    """It takes what is new again; a drain that is under way is aborted, and the
     moves that it has asked for go on. Raises `NotFound`, `StepUpRequired`."""
     node = (await servers.get(session, server_id)).server
     for job in await jobs.open_of(session, node.id):

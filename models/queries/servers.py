@@ -15,9 +15,9 @@ from sqlmodel import col, func, select
 from models.database import Session
 from models.errors import NotFound
 from models.queries.slices import Slice, Window, page
-from models.servers import PROXMOX, Server
+from models.servers import HOSTING, PROXMOX, Server
 
-# A worker listens to each server about once a minute.
+# A worker reads each server twice a minute.
 SILENT_AFTER: Final = timedelta(minutes=2)
 ONLINE: Final = "online"
 DEGRADED: Final = "degraded"
@@ -26,7 +26,9 @@ DRAINING: Final = "draining"
 
 _TOLD: Final = text(
     "update servers set status = cast(:status as text), memory_used = :memory_used,"
+    " disk_used = :disk_used,"
     " cores = case when :cores > 0 then :cores else cores end,"
+    " disk = case when :disk > 0 then :disk else disk end,"
     " last_heartbeat_at = case cast(:status as text)"
     " when 'offline' then last_heartbeat_at else now() end where id = :id"
 )
@@ -35,23 +37,28 @@ _CARRYING: Final = text(
     "select server_id as server from cloudpods where server_id is not null"
     " and status not in ('terminated', 'failed')"
     " union all select moving_to from cloudpods where moving_to <> server_id"
+    " union all select server_id from websites where server_id is not null"
+    " and status not in ('terminated', 'failed')"
     ") as carried group by server"
 )
 
 
 @dataclass(frozen=True)
 class Figures:
-    """`memory_used` in MiB; zeros of a node that is offline."""
+    """Memory of a node, disk of a hosting server, in MiB; zeros of one that is
+    offline."""
 
     status: str
     cores: int = 0
     memory_used: int = 0
+    disk: int = 0
+    disk_used: int = 0
 
 
 @dataclass(frozen=True)
 class Watched:
     """`status`: `draining` if an operator wants it so, `offline` if nobody heard it
-    lately, else the row's own word."""
+    lately, else the row's own word. It `carries` so many CloudPods or websites."""
 
     server: Server
     status: str
@@ -107,6 +114,14 @@ async def nodes(session: Session) -> Sequence[Server]:
     return found.all()
 
 
+async def hosts(session: Session) -> Sequence[Server]:
+    """Those that carry websites, by name."""
+    found = await session.exec(
+        select(Server).where(Server.role == HOSTING).order_by(col(Server.name))
+    )
+    return found.all()
+
+
 async def node_named(session: Session, name: str) -> Server | None:
     """A node of the cluster, if it is one of ours."""
     found = await session.exec(
@@ -116,7 +131,8 @@ async def node_named(session: Session, name: str) -> Server | None:
 
 
 async def carrying(session: Session) -> dict[UUID, int]:
-    """How many CloudPods each node carries, or has promised to take."""
+    """How many CloudPods each node carries or has promised to take, and how many
+    websites each hosting server."""
     found = await (await session.connection()).execute(_CARRYING)
     return {row.server: row.many for row in found}
 
@@ -133,7 +149,7 @@ async def hold(session: Session, role: str) -> None:
 
 
 async def told(session: Session, server_id: UUID, figures: Figures) -> None:
-    """What the cluster says of a node just now."""
+    """What is said of a server just now."""
     await (await session.connection()).execute(
         _TOLD, {"id": server_id, **asdict(figures)}
     )

@@ -143,3 +143,26 @@ async def test_no_hosting_server_takes_more_websites_than_fit(
     assert await where(db, Website) == ROOM
     room = MACHINES * EACH
     assert ends == {"placed": room, "no room": WANTED - room}
+
+
+async def test_a_website_goes_where_it_can_be_made_now_and_never_on_a_draining_server(
+    db: Database, crowd: Database, vault: Vault
+) -> None:
+    buyer, bought = rows.customer(), rows.product()
+    owned = [rows.subscription(buyer, bought, PENDING) for _ in range(4)]
+    sites = [rows.website(one, PENDING) for one in owned]
+    jobs = [rows.job(subject_id=site.id) for site in sites]
+    machines = [
+        Server(name="silent", role=HOSTING, capacity=99, status="offline"),
+        Server(name="full", role=HOSTING, capacity=2, status="degraded"),
+        Server(name="good", role=HOSTING, capacity=1),
+        Server(name="leaving", role=HOSTING, capacity=99, draining=True),
+    ]
+    await rows.add(db, *machines, buyer, bought, *owned, *sites, *jobs)
+    nobody: Any = None
+    do = WebsiteActivities(Store(crowd), EffectLedger(crowd, vault), nobody, nobody)
+
+    for job in jobs:
+        assert await at_once(do.place_website, job) == {"placed": 1}
+
+    assert await where(db, Website) == {"good": 1, "full": 2, "silent": 1}

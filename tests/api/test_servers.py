@@ -117,12 +117,21 @@ async def test_a_node_is_drained_at_once_and_by_one_job(
     assert {"node.drained", "node.undrained"} <= actions
 
 
-async def test_only_a_node_of_the_cluster_is_drained_and_only_by_a_super_admin(
-    fleet: list[Server], node: Server, log_in: LogIn
+async def test_a_hosting_server_takes_no_new_websites_and_keeps_those_it_has(
+    fleet: list[Server], log_in: LogIn
 ) -> None:
     boss = await log_in(Role.SUPER_ADMIN)
-    refused = await boss.post(f"/api/servers/{fleet[0].id}/drain")
-    assert refused.status_code == 409
+    for _ in range(2):
+        made = (await boss.post(f"/api/servers/{fleet[0].id}/drain")).json()
+        assert (made["server"]["status"], made["jobId"]) == ("draining", None)
+
+    taken_back = await boss.post(f"/api/servers/{fleet[0].id}/undrain")
+
+    assert taken_back.json()["status"] == "online"
+
+
+async def test_only_a_super_admin_drains(node: Server, log_in: LogIn) -> None:
+    boss = await log_in(Role.SUPER_ADMIN)
     assert (await boss.post(f"/api/servers/{uuid4()}/drain")).status_code == 404
     admin = await log_in(Role.ADMIN)
     for act in ("drain", "undrain"):

@@ -6,7 +6,7 @@ import pytest
 
 from models.database import Database
 from models.queries import servers
-from models.servers import PROXMOX, Server
+from models.servers import HOSTING, PROXMOX, Server
 from tests.api import rows
 from tests.cli.test_inbox import Terminal, app, mpanel, no_temporal, settings, site
 
@@ -54,4 +54,17 @@ async def test_an_unknown_node_is_answered_with_those_there_are(
     told = await mpanel("node", "drain", "pve9")
 
     assert told.code == 1
-    assert told.err == "There is no node pve9. There are: pve1.\n"
+    assert told.err == "There is no machine pve9. There are: pve1.\n"
+
+
+async def test_a_hosting_server_is_listed_with_its_disk_and_drained_without_a_job(
+    mpanel: Terminal, db: Database
+) -> None:
+    web = Server(name="web1", role=HOSTING, capacity=50, disk=102_400, disk_used=2048)
+    await rows.add(db, web)
+
+    told = await mpanel("node", "drain", "web1")
+
+    assert told.out == "web1 takes no new websites; its 0 stay there.\n"
+    listed = " ".join((await mpanel("node", "list")).out.split())
+    assert "web1 draining 0 websites 2048 of 102400 MiB of disk 50 websites" in listed

@@ -1,19 +1,40 @@
-"""What the cluster says of its nodes stands in their rows, beside operators' wishes."""
+"""What machines say of themselves stands in their rows, beside operators' wishes."""
 
 from datetime import timedelta
 
 import pytest
 
-from activities.errors import ProviderDown
+from activities.errors import ProviderDown, ProviderError, ProviderRejected
 from activities.providers.proxmox import Node
+from activities.providers.ssh import Disk
 from models.base import utc_now
 from models.database import Database
 from models.queries import servers
 from models.queries.slices import Window
-from models.servers import PROXMOX, Server
+from models.servers import HOSTING, PROXMOX, Server
 from workers.fleet import Fleet
 
 GIB = 2**30
+
+
+class Hosts:
+    """Disks of hosting servers, by name; what is no disk is raised."""
+
+    def __init__(self, **disks: Disk | ProviderError) -> None:
+        self.disks = disks
+
+    def of(self, server: Server) -> "Host":
+        return Host(self.disks[server.name])
+
+
+class Host:
+    def __init__(self, told: Disk | ProviderError) -> None:
+        self._told = told
+
+    async def disk(self) -> Disk:
+        if isinstance(self._told, ProviderError):
+            raise self._told
+        return self._told
 
 
 class Cluster:
@@ -54,7 +75,7 @@ async def test_each_node_shows_what_it_says_of_itself(db: Database, rows: None) 
         Node("pve3", online=False),
     )
 
-    await Fleet(db, cluster).round()
+    await Fleet(db, cluster, Hosts()).nodes()
 
     assert await shown(db) == {
         "pve1": ("online", 2048, 16),
@@ -62,7 +83,7 @@ async def test_each_node_shows_what_it_says_of_itself(db: Database, rows: None) 
         "pve3": ("offline", 0, 4),
     }
     cluster.listed = cluster.listed[:1]
-    await Fleet(db, cluster).round()
+    await Fleet(db, cluster, Hosts()).nodes()
     assert (await shown(db))["pve2"][0] == "offline"
 
 
@@ -75,7 +96,7 @@ async def test_what_an_operator_wants_outlives_every_reading(
         await session.commit()
     online = Node("pve1", online=True, cores=16, memory=64 * GIB, memory_used=GIB)
 
-    await Fleet(db, Cluster(online)).round()
+    await Fleet(db, Cluster(online), Hosts()).nodes()
 
     assert (await shown(db))["pve1"][0] == "draining"
     async with db.platform() as session:
@@ -87,12 +108,12 @@ async def test_a_cluster_that_nobody_can_ask_makes_its_nodes_offline_in_time(
     db: Database, rows: None
 ) -> None:
     cluster = Cluster(Node("pve1", online=True, cores=16, memory=64 * GIB))
-    fleet = Fleet(db, cluster)
-    await fleet.round()
+    fleet = Fleet(db, cluster, Hosts())
+    await fleet.nodes()
     cluster.error = ProviderDown("proxmox", "no route to host")
 
     with pytest.raises(ProviderDown):
-        await fleet.round()
+        await fleet.nodes()
 
     assert (await shown(db))["pve1"][0] == "online"
     async with db.platform() as session:
@@ -106,4 +127,40 @@ async def test_without_nodes_the_cluster_is_not_asked(db: Database) -> None:
     cluster = Cluster()
     cluster.error = ProviderDown("proxmox", "nobody set its address")
 
-    await Fleet(db, cluster).round()
+    await Fleet(db, cluster, Hosts()).nodes()
+
+
+async def test_a_hosting_server_shows_its_disk_and_whether_one_can_log_in(
+    db: Database,
+) -> None:
+    names = ("good", "nearly", "full", "dead", "locked")
+    async with db.platform() as session:
+        session.add_all(Server(name=name, role=HOSTING) for name in names)
+        await session.commit()
+    hosts = Hosts(
+        good=Disk(free=60 * GIB, total=100 * GIB),
+        nearly=Disk(free=5 * GIB, total=100 * GIB),
+        full=Disk(free=0, total=0),
+        dead=ProviderDown("hosting", "no route to host"),
+        locked=ProviderRejected("hosting", "permission denied", code="auth"),
+    )
+
+    await Fleet(db, Cluster(), hosts).hosts()
+
+    async with db.platform() as session:
+        seen = {
+            one.name: (one.status, one.disk, one.disk_used, bool(one.last_heartbeat_at))
+            for one in await servers.hosts(session)
+        }
+    assert seen == {
+        "good": ("online", 102_400, 40_960, True),
+        "nearly": ("degraded", 102_400, 97_280, True),
+        "full": ("degraded", 0, 0, True),
+        "dead": ("offline", 0, 0, False),
+        "locked": ("offline", 0, 0, False),
+    }
+    hosts.disks["good"] = ProviderDown("hosting", "reset")
+    await Fleet(db, Cluster(), hosts).hosts()
+    async with db.platform() as session:
+        (good,) = [one for one in await servers.hosts(session) if one.name == "good"]
+    assert (good.status, good.disk) == ("offline", 102_400)

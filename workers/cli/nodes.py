@@ -1,4 +1,4 @@
-"""`mpanel node`: the cluster's nodes, and emptying one. A client of the API."""
+"""`mpanel node`: the machines, and emptying one. A client of the API."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,19 +11,20 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="The cluster's nodes: what they carry, and emptying one. **mpanel login**"
-    " first.",
+    help="The cluster's nodes and the hosting servers: what they carry, and emptying"
+    " one. **mpanel login** first.",
 )
 
 AsJson = Annotated[
     bool, typer.Option("--json", help="The API's own answer, for programs.")
 ]
-Name = Annotated[str, typer.Argument(help="The node's name, as `list` shows it.")]
+Name = Annotated[str, typer.Argument(help="Its name, as `list` shows it.")]
 
 
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
-    """Every node: its state, its memory, and how many CloudPods it carries.
+    """Every machine: its state, what it carries, and how full it is: a node's memory, a
+    hosting server's disk.
 
     **Example**
 
@@ -39,25 +40,19 @@ def list_(as_json: AsJson = False) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for heading in ("NODE", "STATUS", "CLOUDPODS", "MEMORY USED", "MAY PROMISE"):
+    for heading in ("NAME", "STATUS", "CARRIES", "USED", "MAY PROMISE"):
         table.add_column(heading)
     for node in nodes:
-        table.add_row(
-            node["name"],
-            node["status"],
-            str(node["cloudPods"]),
-            f"{node['memoryUsedMb']} MiB",
-            f"{node['memoryMb']} MiB",
-        )
+        table.add_row(node["name"], node["status"], *_told(node))
     Console().print(table)
 
 
 @app.command()
 def drain(name: Name, as_json: AsJson = False) -> None:
-    """Place nothing there any more, and move its CloudPods to other nodes.
+    """Place nothing there any more, and move a node's CloudPods to other nodes.
 
     The job ends when the node is empty: a running virtual machine moves live, a
-    container with a restart.
+    container with a restart. The websites of a hosting server stay.
 
     **Example**
 
@@ -70,6 +65,10 @@ def drain(name: Name, as_json: AsJson = False) -> None:
     if as_json:
         _plain(made)
         return
+    if made["jobId"] is None:
+        stay = made["server"]["websites"]
+        typer.echo(f"{name} takes no new websites; its {stay} stay there.")
+        return
     typer.echo(
         f"{name} takes nothing new; {made['server']['cloudPods']} CloudPods are to"
         f" leave it.\nFollow it with: mpanel inbox watch {made['jobId']}"
@@ -78,8 +77,8 @@ def drain(name: Name, as_json: AsJson = False) -> None:
 
 @app.command()
 def undrain(name: Name, as_json: AsJson = False) -> None:
-    """Let it take CloudPods again. A drain that is under way is aborted; the moves that
-    it has asked for go on.
+    """Let it take what is new again. A drain that is under way is aborted; the moves
+    that it has asked for go on.
 
     **Example**
 
@@ -92,7 +91,7 @@ def undrain(name: Name, as_json: AsJson = False) -> None:
     if as_json:
         _plain(made)
         return
-    typer.echo(f"{name} is {made['status']}, and takes CloudPods again.")
+    typer.echo(f"{name} is {made['status']}, and takes what is new again.")
 
 
 def _nodes(api: "Api") -> list[dict[str, Any]]:
@@ -102,7 +101,22 @@ def _nodes(api: "Api") -> list[dict[str, Any]]:
         answer = api.get("/api/servers", page=page, pageSize=100)
         found += answer["items"]
         if len(answer["items"]) < 100:
-            return [one for one in found if one["role"] == "proxmox"]
+            return found
+
+
+def _told(node: dict[str, Any]) -> tuple[str, str, str]:
+    """(what it carries, what is used, what it may promise)"""
+    if node["role"] == "proxmox":
+        return (
+            f"{node['cloudPods']} CloudPods",
+            f"{node['memoryUsedMb']} MiB of memory",
+            f"{node['memoryMb']} MiB of memory",
+        )
+    return (
+        f"{node['websites']} websites",
+        f"{node['diskUsedMb']} of {node['diskMb']} MiB of disk",
+        f"{node['capacity']} websites",
+    )
 
 
 def _id_of(api: "Api", name: str) -> str:
@@ -111,7 +125,7 @@ def _id_of(api: "Api", name: str) -> str:
     nodes = {one["name"]: str(one["id"]) for one in _nodes(api)}
     if name not in nodes:
         known = ", ".join(nodes) or "none"
-        raise CallFailed(f"There is no node {name}. There are: {known}.")
+        raise CallFailed(f"There is no machine {name}. There are: {known}.")
     return nodes[name]
 
 
