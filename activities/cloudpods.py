@@ -120,7 +120,7 @@ class CloudPodActivities(OnCluster):
             await self._await_earlier(effect)
             config = await self._ours(place)
         if config is None:
-            upid = await self._begin(pod, node)
+            upid = await self._first(pod, node)
             await self._effects.note(effect, upid=upid)
             await ended(self._cluster, upid)
             config = await self._ours(place)
@@ -247,6 +247,15 @@ class CloudPodActivities(OnCluster):
                 raise NotYet(f"its {other.kind} is still to end", delay=1.0)
 
     # --- the cluster --------------------------------------------------------------
+
+    async def _first(self, pod: CloudPod, node: Server) -> str:
+        """As `_begin`; where something came before us, the next try sees what it is."""
+        try:
+            return await self._begin(pod, node)
+        except ProviderRejected as refused:
+            if refused.code != "exists":
+                raise
+            raise ProviderDown(PROVIDER, refused.message, code="lag") from None
 
     async def _begin(self, pod: CloudPod, node: Server) -> str:
         place = self._place(pod, node)

@@ -59,7 +59,7 @@ class NodeActivities:
                 return
             for pod in left:
                 await self._ask(session, job, pod)
-            failed = await self._given_up(session, job)
+            failed = await self._given_up(session, job, left)
             await (await session.connection()).execute(_WAKE)
             await session.commit()
         if failed:
@@ -100,14 +100,20 @@ class NodeActivities:
             asked[str(pod.id)] = str(move.id)
         drain.input = {**drain.input, "moves": asked}
 
-    async def _given_up(self, session: Session, drain: Job) -> list[str]:
-        """Which CloudPods' moves ended badly; each is told once, then asked again."""
+    async def _given_up(
+        self, session: Session, drain: Job, left: list[CloudPod]
+    ) -> list[str]:
+        """Which CloudPods' moves ended badly; each is told once, then asked again.
+
+        One that is being removed has no need to move: it leaves by itself.
+        """
         told, kept = [], {}
+        here = {str(pod.id): pod for pod in left}
         for pod_id, move_id in drain.input.get("moves", {}).items():
-            if (await jobs.get(session, UUID(move_id))).status in UNDONE_JOBS:
-                told.append((await cloudpods.get(session, UUID(pod_id))).name)
-            else:
+            if (await jobs.get(session, UUID(move_id))).status not in UNDONE_JOBS:
                 kept[pod_id] = move_id
+            elif pod_id in here and here[pod_id].status in _MOVABLE:
+                told.append(here[pod_id].name)
         drain.input = {**drain.input, "moves": kept}
         return told
 

@@ -105,6 +105,7 @@ class OrderActivities:
                 PaymentClaim(
                     tenant_id=order.tenant_id,
                     stripe_payment_intent_id=proof.payment.id,
+                    stripe_charge_id=proof.payment.charge_id,
                     order_id=order.id,
                     amount=proof.payment.amount_received,
                     currency=proof.payment.currency.lower(),

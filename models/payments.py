@@ -15,11 +15,13 @@ from models.states import RefundStatus, UnclaimedStatus
 
 
 class PaymentClaim(TenantRow, table=True):
-    """Both columns are unique: one payment proves one order, and vice versa."""
+    """Payment and order are unique: one payment proves one order, and vice versa."""
 
     __tablename__ = "payment_claims"
 
     stripe_payment_intent_id: str = Field(unique=True)
+    # As it stands on the customer's statement and in Stripe's letters.
+    stripe_charge_id: str | None = Field(default=None, index=True)
     order_id: UUID = Field(foreign_key="orders.id", unique=True)
     amount: Cents
     currency: str

@@ -59,6 +59,8 @@ class Rechecks:
                 await self._put_off(effect)
 
     async def _check(self, effect: Effect) -> None:
+        if not await self._still(effect):
+            return  # its job went on while others were looked at
         async with self._db.platform() as session:
             job = await session.get_one(Job, effect.job_id)
         check = self._checks.get((effect.provider, effect.kind))
@@ -72,10 +74,16 @@ class Rechecks:
                 and job.status == JobStatus.SUCCEEDED
             )
             orphan = there and not wanted
+            if orphan and not await self._still(effect):
+                return
             if orphan:
                 await check.remove(effect)
                 _log.warning("orphan_removed", kind=effect.kind, ref=effect.reference)
         await self._settle(effect, orphan=orphan)
+
+    async def _still(self, effect: Effect) -> bool:
+        async with self._db.platform() as session:
+            return _same(await session.get_one(Effect, effect.id), effect)
 
     async def _put_off(self, effect: Effect) -> None:
         async with self._db.platform() as session:
@@ -87,7 +95,7 @@ class Rechecks:
     async def _settle(self, effect: Effect, *, orphan: bool) -> None:
         async with self._db.platform() as session:
             row = await session.get_one(Effect, effect.id, with_for_update=True)
-            if row.state != effect.state or row.check_at != effect.check_at:
+            if not _same(row, effect):
                 return  # its job went on meanwhile
             row.checks += 1
             later = row.checks < len(CHECKS)
@@ -108,3 +116,7 @@ class Rechecks:
                     },
                 )
             await session.commit()
+
+
+def _same(row: Effect, seen: Effect) -> bool:
+    return (row.state, row.check_at) == (seen.state, seen.check_at)

@@ -2,7 +2,8 @@
 
 Each act is a job with a run of its own; this one only keeps their order. It waits for
 nothing while nobody asks, so an idle CloudPod adds no event to its history, and it
-continues as new after some acts, with what still waits.
+continues as new after some acts, with what still waits. It ends with its CloudPod; what
+is asked later begins another.
 """
 
 from dataclasses import replace
@@ -20,6 +21,7 @@ from temporalio.exceptions import (
 with workflow.unsafe.imports_passed_through():
     from activities.calls import JobRef, Life
     from activities.jobs import JobActivities
+    from models.states import JobKind
 
 from workflows.engine.children import run_child
 from workflows.engine.start import workflow_id
@@ -44,6 +46,7 @@ class CloudPodLife:
         self._waiting = list(life.waiting)
         self._known = list(life.known)
         self._done = 0
+        self._over = False
 
     @workflow.run
     async def run(self, life: Life) -> None:
@@ -52,6 +55,10 @@ class CloudPodLife:
             await self._do(self._waiting[0])
             self._waiting.pop(0)
             self._done += 1
+            gone = self._over and not self._waiting
+            if gone and workflow.patched("ends-with-its-cloudpod"):
+                workflow.set_current_details("its CloudPod is no more")
+                return
             workflow.set_current_details(f"{self._done} acts done; nothing under way")
             if self._done >= life.acts or (
                 workflow.info().is_continue_as_new_suggested()
@@ -92,6 +99,7 @@ class CloudPodLife:
     async def _do(self, ref: JobRef) -> None:
         """Until it has ended, well or not: its row says how."""
         workflow.set_current_details(f"**{ref.kind}** is under way: {workflow_id(ref)}")
+        well = True
         try:
             await run_child(ref, f"{ref.kind} {str(ref.subject_id)[:8]}")
         except WorkflowAlreadyStartedError:
@@ -102,4 +110,6 @@ class CloudPodLife:
                 retry_policy=_LOOK,
             )
         except ChildWorkflowError:
-            return
+            well = False
+        if ref.kind in (JobKind.CLOUDPOD_PROVISION, JobKind.CLOUDPOD_DELETE):
+            self._over = well is (ref.kind is JobKind.CLOUDPOD_DELETE)

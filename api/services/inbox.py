@@ -27,12 +27,7 @@ from models.states import GIVEN_BACK, Act, JobKind, RefundStatus, UnclaimedStatu
 
 MOST_AT_ONCE: Final = 500
 ORPHAN: Final = "orphan"
-_NOT_KEPT: Final[Mapping[str, str]] = {
-    "ch_": "a charge",
-    "py_": "a charge",
-    "in_": "an invoice",
-    "sub_": "a subscription",
-}
+_ELSEWHERE: Final = ("ch_", "py_", "in_", "sub_")
 ALL: Final = Filter()
 
 
@@ -233,12 +228,11 @@ async def find(session: Session, actor: Actor, word: str) -> Found:
 
 async def _hint(session: Session, actor: Actor, word: str) -> str | None:
     """Of Stripe's ids we keep some; the others lead on in Stripe's dashboard."""
-    for prefix, what in _NOT_KEPT.items():
-        if word.startswith(prefix):
-            return (
-                f"The id of {what} is not kept here. Open {word} in Stripe's"
-                " dashboard and look for its payment (pi_...) or customer (cus_...)."
-            )
+    if word.startswith(_ELSEWHERE):
+        return (
+            f"No order here was paid by {word}. Open it in Stripe's dashboard and look"
+            " for its payment (pi_...) or customer (cus_...)."
+        )
     if not word.startswith("pi_") or not actor.platform:
         return None
     listed = await payments.unclaimed_by(session, word)

@@ -33,8 +33,8 @@ async def jobs_by(session: Session, word: str) -> Sequence[UUID]:
     """The ids of the jobs that the word leads to, the newest first, at most `MOST`.
 
     A word is an id of ours, a run's id, an e-mail address, a domain, an id of Stripe's
-    (pi_, cs_, cus_, re_, evt_), an IP address, or whatever another provider calls what
-    we made there.
+    (pi_, ch_, cs_, cus_, re_, evt_), an IP address, or whatever another provider calls
+    what we made there.
     """
     word = word.strip()
     if word.startswith("evt_"):
@@ -121,8 +121,14 @@ def _of_payment(word: str) -> Sequence[Ids]:
     )
 
 
+def _of_charge(word: str) -> Sequence[Ids]:
+    return (select(PaymentClaim.order_id).where(PaymentClaim.stripe_charge_id == word),)
+
+
 _BY_PREFIX: Final[Mapping[str, Callable[[str], Sequence[Ids]]]] = {
     "pi_": _of_payment,
+    "ch_": _of_charge,
+    "py_": _of_charge,
     "cus_": lambda word: (select(Order.id).where(Order.stripe_customer_id == word),),
     "cs_": lambda word: (
         select(Order.id).where(Order.stripe_checkout_session_id == word),

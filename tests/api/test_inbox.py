@@ -76,6 +76,7 @@ async def place(db: Database, api: httpx.AsyncClient) -> Place:
                 PaymentClaim(
                     tenant_id=MIGRAHOSTING,
                     stripe_payment_intent_id=placed.payment,
+                    stripe_charge_id=placed.payment.replace("pi_", "ch_"),
                     order_id=placed.order_id,
                     amount=bought.total,
                     currency="usd",
@@ -554,6 +555,8 @@ async def test_a_job_is_found_by_whatever_is_at_hand(
         "cs_grace": both,
         "pi_hint": both,
         placed.payment: both,
+        placed.payment.replace("pi_", "ch_"): both,
+        "ch_nobody": set(),
         "re_grace": both,
         "evt_grace": both,
         str(placed.website): {str(placed.website)},

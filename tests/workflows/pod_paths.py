@@ -62,6 +62,14 @@ async def life(pods: World) -> str:
     return life_id(pod.id)
 
 
+async def ended(pods: World) -> str:
+    """With its CloudPod."""
+    pod = await a_pod(pods)
+    await asked(pods, service.delete, pod)
+    await pods.client.get_workflow_handle(life_id(pod.id)).result()
+    return life_id(pod.id)
+
+
 async def suspended(pods: World) -> str:
     return await asked(pods, service.suspend, await a_pod(pods), reason=REQUESTED)
 
@@ -118,6 +126,7 @@ POD_PATHS: Mapping[str, Path] = {
     "ProvisionCloudPod.delivered": delivered,
     "ProvisionCloudPod.aborted": aborted,
     "CloudPodLife.two_acts": life,
+    "CloudPodLife.ended": ended,
     "SuspendCloudPod.done": suspended,
     "ResumeCloudPod.done": resumed,
     "RestartCloudPod.done": restarted,

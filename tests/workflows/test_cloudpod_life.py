@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from temporalio.api.enums.v1 import EventType
-from temporalio.client import WorkflowUpdateFailedError
+from temporalio.client import WorkflowExecutionStatus, WorkflowUpdateFailedError
 from temporalio.testing import WorkflowEnvironment
 
 from activities.calls import ACTS, JobRef, Life
@@ -339,6 +339,12 @@ async def test_removed_it_leaves_its_last_backup(pods: World) -> None:
     assert effects.index("backup.made") < effects.index("guest.removed")
     assert await guests(pods) == {}
     assert await records(pods) == set()
+    life = pods.client.get_workflow_handle(life_id(pod.id))
+
+    async def status() -> WorkflowExecutionStatus | None:
+        return (await life.describe()).status
+
+    await pods.until(status, lambda now: now is WorkflowExecutionStatus.COMPLETED)
 
 
 async def test_removed_while_it_is_built_nothing_is_left(pods: World) -> None:

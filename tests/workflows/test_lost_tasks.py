@@ -119,6 +119,11 @@ async def test_one_that_is_being_made_is_waited_for(
             "message": "can't lock file '/var/lock/qemu-server/lock-9000.conf'",
         },
         {"kind": "garbage", "op": CLONE},
+        {
+            "kind": "execute_then_fail",
+            "op": CLONE,
+            "message": "unable to create VM 5000: config file already exists",
+        },
     ],
     ids=lambda fault: f"{fault['kind']}-{fault.get('status', '')}",
 )

@@ -18,7 +18,7 @@ from models.servers import Server
 from models.states import JobKind, JobStatus, Reason, ServiceStatus, SuspensionReason
 from tests.workflows.node_paths import MIGRATE, REFUSED
 from tests.workflows.operator import OPERATOR, abort_item, retry
-from tests.workflows.pods import MINI, NANO, a_pod, guests, pod_world
+from tests.workflows.pods import MINI, NANO, a_pod, ask, guests, pod_world
 from tests.world import Providers, World
 
 SLOW = {"task qmigrate": 3}
@@ -300,6 +300,27 @@ async def test_a_drain_says_whom_it_waits_for_and_a_retry_asks_again(
     job = await pods.ended(job, within=90)
     assert job.status == JobStatus.SUCCEEDED
     assert await moves(pods) == {str(pod.vmid): 1}
+
+
+async def test_one_that_is_removed_instead_of_moved_holds_no_drain_up(
+    pods: World,
+) -> None:
+    pod = await a_pod(pods, MINI)
+    node = await node_of(pods, pod)
+    async with pods.db.platform() as session:
+        for other in (await session.exec(select(Server))).all():
+            other.memory = 0 if other.id != node.id else other.memory
+        await session.commit()
+    job = await drain(pods, node)
+    move = await pods.parked(await move_of(pods, pod))
+    slow = {"delays": {"task vzdump": 6, "task qmdestroy": 2}}
+    await pods.control("proxmox", "PUT", "settings", json=slow)
+    removal = await ask(pods, pods_service.delete, pod)
+    await abort_item(pods, move)
+
+    assert (await pods.ended(removal, within=60)).status == JobStatus.SUCCEEDED
+    assert (await pods.ended(job, within=60)).status == JobStatus.SUCCEEDED
+    assert await moves(pods) == {}
 
 
 async def test_undrained_a_node_takes_cloudpods_again(pods: World) -> None:
