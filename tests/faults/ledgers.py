@@ -1,5 +1,6 @@
 """The judges: what the simulators' ledgers say happened, order by order and in sum."""
 
+import re
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from tests.faults.shop import OPERATOR, Paid, Shop
 
 PROVIDERS = ("stripe", "powerdns", "hosting", "backup_store", "mail")
 Tally = Counter[tuple[str, str]]
+_DIGEST = re.compile(r"\[mpanel\] \d+ alerts: ")
 TO_OPERATOR = ("mail", "to the operator")
 
 # What an undisturbed order of WP Growth with daily backups leaves, once the platform's
@@ -63,16 +65,18 @@ class Ledgers:
 
     def tally(self) -> Tally:
         """How often each effect happened. The payments are left out; a mail counts
-        once per Message-ID."""
+        once per Message-ID, and a digest not at all: it may tell of what was long ago.
+        """
         counted: Tally = Counter()
         for name in ("powerdns", "hosting", "backup_store"):
             counted.update((name, one["effect"]) for one in self.effects(name))
         for one in self.effects("stripe"):
             if one["effect"].startswith("refund"):
                 counted["stripe", one["effect"]] += 1
-        for to in {one["key"]: one["detail"]["to"] for one in self.mails()}.values():
-            who = "operator" if OPERATOR in to else "customer"
-            counted["mail", f"to the {who}"] += 1
+        for letter in {one["key"]: one["detail"] for one in self.mails()}.values():
+            who = "operator" if OPERATOR in letter["to"] else "customer"
+            if not _DIGEST.match(letter["subject"]):
+                counted["mail", f"to the {who}"] += 1
         return counted
 
     def _but_letters(self, *, told: bool) -> Tally:
