@@ -6,7 +6,7 @@ An operator's `draining` is a column of its own, so no reading takes it back.
 import asyncio
 from typing import Final, Protocol
 
-from activities.errors import ProviderError
+from activities.errors import ProviderError, ProviderThrottled
 from activities.providers.proxmox import Node
 from activities.providers.ssh import Disk
 from models.database import Database
@@ -68,6 +68,8 @@ class Fleet:
             async with limit:
                 try:
                     return of_host(await self._hosts.of(server).disk())
+                except ProviderThrottled:
+                    return Figures(DEGRADED)
                 except ProviderError:
                     return Figures(OFFLINE)
 

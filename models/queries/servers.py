@@ -26,7 +26,7 @@ DRAINING: Final = "draining"
 
 _TOLD: Final = text(
     "update servers set status = cast(:status as text), memory_used = :memory_used,"
-    " disk_used = :disk_used,"
+    " disk_used = case when :disk > 0 then :disk_used else disk_used end,"
     " cores = case when :cores > 0 then :cores else cores end,"
     " disk = case when :disk > 0 then :disk else disk end,"
     " last_heartbeat_at = case cast(:status as text)"
@@ -45,8 +45,8 @@ _CARRYING: Final = text(
 
 @dataclass(frozen=True)
 class Figures:
-    """Memory of a node, disk of a hosting server, in MiB; zeros of one that is
-    offline."""
+    """Memory of a node, disk of a hosting server, in MiB. Without them, cores and disk
+    stay as they were last read."""
 
     status: str
     cores: int = 0

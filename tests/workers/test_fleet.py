@@ -4,7 +4,12 @@ from datetime import timedelta
 
 import pytest
 
-from activities.errors import ProviderDown, ProviderError, ProviderRejected
+from activities.errors import (
+    ProviderDown,
+    ProviderError,
+    ProviderRejected,
+    ProviderThrottled,
+)
 from activities.providers.proxmox import Node
 from activities.providers.ssh import Disk
 from models.base import utc_now
@@ -133,7 +138,7 @@ async def test_without_nodes_the_cluster_is_not_asked(db: Database) -> None:
 async def test_a_hosting_server_shows_its_disk_and_whether_one_can_log_in(
     db: Database,
 ) -> None:
-    names = ("good", "nearly", "full", "dead", "locked")
+    names = ("good", "nearly", "full", "dead", "busy", "locked")
     async with db.platform() as session:
         session.add_all(Server(name=name, role=HOSTING) for name in names)
         await session.commit()
@@ -142,6 +147,7 @@ async def test_a_hosting_server_shows_its_disk_and_whether_one_can_log_in(
         nearly=Disk(free=5 * GIB, total=100 * GIB),
         full=Disk(free=0, total=0),
         dead=ProviderDown("hosting", "no route to host"),
+        busy=ProviderThrottled("hosting", "told to wait", retry_after=5),
         locked=ProviderRejected("hosting", "permission denied", code="auth"),
     )
 
@@ -157,10 +163,11 @@ async def test_a_hosting_server_shows_its_disk_and_whether_one_can_log_in(
         "nearly": ("degraded", 102_400, 97_280, True),
         "full": ("degraded", 0, 0, True),
         "dead": ("offline", 0, 0, False),
+        "busy": ("degraded", 0, 0, True),
         "locked": ("offline", 0, 0, False),
     }
     hosts.disks["good"] = ProviderDown("hosting", "reset")
     await Fleet(db, Cluster(), hosts).hosts()
     async with db.platform() as session:
         (good,) = [one for one in await servers.hosts(session) if one.name == "good"]
-    assert (good.status, good.disk) == ("offline", 102_400)
+    assert (good.status, good.disk, good.disk_used) == ("offline", 102_400, 40_960)
