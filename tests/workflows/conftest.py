@@ -47,6 +47,18 @@ async def here(
 
 
 @pytest.fixture
+async def patient(
+    simulators: Providers, db: Database, temporal: WorkflowEnvironment
+) -> AsyncIterator[World]:
+    """A world with the patience of every day, but quicker tries."""
+    target = temporal.client.service_client.config.target_host
+    async with world(
+        simulators, db, target, longest_wait_seconds=1.0, payments_seconds=3600
+    ) as made:
+        yield made
+
+
+@pytest.fixture
 async def pods(
     simulators: Providers, db: Database, temporal: WorkflowEnvironment
 ) -> AsyncIterator[World]:

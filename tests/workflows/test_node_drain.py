@@ -44,6 +44,15 @@ async def drain(world: World, node: Server) -> Job:
     return job
 
 
+async def room_elsewhere(world: World, node: Server, memory: int) -> None:
+    """So many MiB may every other node promise."""
+    async with world.db.platform() as session:
+        for other in (await session.exec(select(Server))).all():
+            if other.id != node.id:
+                other.memory = memory
+        await session.commit()
+
+
 async def moves(world: World) -> Counter[str]:
     """How often each guest was moved."""
     effects = await world.effects("proxmox")
@@ -277,10 +286,7 @@ async def test_a_drain_says_whom_it_waits_for_and_a_retry_asks_again(
 ) -> None:
     pod = await a_pod(pods, MINI)
     node = await node_of(pods, pod)
-    async with pods.db.platform() as session:
-        for other in (await session.exec(select(Server))).all():
-            other.memory = 0 if other.id != node.id else other.memory
-        await session.commit()
+    await room_elsewhere(pods, node, 0)
     job = await drain(pods, node)
     move = await pods.parked(await move_of(pods, pod))
     assert move.reason == Reason.NO_CAPACITY
@@ -292,10 +298,7 @@ async def test_a_drain_says_whom_it_waits_for_and_a_retry_asks_again(
 
     assert "was given up" in str(job.message)
     assert pod.name in str(job.message)
-    async with pods.db.platform() as session:
-        for other in (await session.exec(select(Server))).all():
-            other.memory = 61440
-        await session.commit()
+    await room_elsewhere(pods, node, 61_440)
     await retry(pods, job)
     job = await pods.ended(job, within=90)
     assert job.status == JobStatus.SUCCEEDED
@@ -307,10 +310,7 @@ async def test_one_that_is_removed_instead_of_moved_holds_no_drain_up(
 ) -> None:
     pod = await a_pod(pods, MINI)
     node = await node_of(pods, pod)
-    async with pods.db.platform() as session:
-        for other in (await session.exec(select(Server))).all():
-            other.memory = 0 if other.id != node.id else other.memory
-        await session.commit()
+    await room_elsewhere(pods, node, 0)
     job = await drain(pods, node)
     move = await pods.parked(await move_of(pods, pod))
     slow = {"delays": {"task vzdump": 6, "task qmdestroy": 2}}

@@ -1,12 +1,7 @@
 """Providers on their bad days: names that are taken, and outages."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
-import pytest
-from temporalio.testing import WorkflowEnvironment
-
-from models.database import Database
 from models.jobs import Job
 from models.states import JobStatus, OrderStatus, Reason
 from tests.workflows.operator import abort_order, refunds, timeline
@@ -20,7 +15,7 @@ from tests.workflows.shop import (
     unpaid,
     waiting,
 )
-from tests.world import Providers, World, world
+from tests.world import World
 
 
 async def test_a_site_of_ours_that_is_there_already_is_adopted(here: World) -> None:
@@ -53,21 +48,6 @@ async def test_a_site_of_somebody_else_is_not_touched_and_its_owner_is_named(
     assert await here.sites() == {site.domain}, "the stranger's site is the stranger's"
     assert str(site.id) not in (await here.page(site.domain)).text
     assert await refunds(here, order) == [PRICE]
-
-
-@pytest.fixture
-async def patient(
-    simulators: Providers, db: Database, temporal: WorkflowEnvironment
-) -> AsyncIterator[World]:
-    """A world with the patience of every day, but quicker tries."""
-    async with world(
-        simulators,
-        db,
-        temporal.client.service_client.config.target_host,
-        longest_wait_seconds=1.0,
-        payments_seconds=3600,
-    ) as made:
-        yield made
 
 
 async def test_an_outage_parks_nothing_and_what_waited_goes_on_by_itself(

@@ -3,37 +3,17 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
-import pytest
-from temporalio.testing import WorkflowEnvironment
-
-from models.database import Database
 from models.states import JobStatus
 from tests.judge import balanced, golden
 from tests.workflows.shop import buy, domains
-from tests.world import Providers, World, world
+from tests.world import World
 
 ORDERS = 50
 STORM = {"fail", "execute_then_timeout", "throttle"}
 AFTER = 1.0  # what Retry-After says, in seconds
-
-
-@pytest.fixture
-async def patient(
-    simulators: Providers, db: Database, temporal: WorkflowEnvironment
-) -> AsyncIterator[World]:
-    """A world with the patience of every day, but quicker tries."""
-    async with world(
-        simulators,
-        db,
-        temporal.client.service_client.config.target_host,
-        longest_wait_seconds=1.0,
-        payments_seconds=3600,
-    ) as made:
-        yield made
 
 
 async def test_fifty_orders_come_through_a_storm_with_the_ledger_of_a_calm_day(
