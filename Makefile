@@ -33,7 +33,7 @@ lint: $(STAMP)  ## ruff, mypy strict, import contracts
 faults: $(STAMP)  ## kill every part at every provider call (hours; ARGS="-k drain")
 	@$(BIN)/python -m pytest -m faults tests/faults tests/stack $(ARGS)
 
-bench: $(STAMP)  ## what things cost, as ratios (ten minutes; ARGS="--only web")
+bench: $(STAMP)  ## what things cost, as ratios (four minutes; ARGS="--only web")
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 real-servers:  ## the Debian servers that tests use
