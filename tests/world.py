@@ -422,7 +422,7 @@ async def world(
     """
     settings = settings_for(made, db.url, **changed)
     client = await Client.connect(
-        target, namespace=namespace, plugins=[engine_plugin()]
+        target, namespace=namespace, plugins=[engine_plugin(sandboxed=False)]
     )
     wired = wire(settings, client, db)
     if around is not None:

