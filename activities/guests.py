@@ -154,7 +154,7 @@ async def remove(cluster: Cluster, place: Any) -> None:
 
 
 async def ended_or(
-    cluster: Cluster, asked: Awaitable[str], so: Callable[[], Awaitable[bool]]
+    cluster: Cluster, asked: Awaitable[str | None], so: Callable[[], Awaitable[bool]]
 ) -> None:
     """As `ended`; but a refusal is no failure if what was asked for is so: the task of
     an earlier try, whose answer was lost, came before."""

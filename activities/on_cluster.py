@@ -18,7 +18,7 @@ from activities.guests import (
     Cluster,
     absent,
     become,
-    ended,
+    ended_or,
     gib,
     left_of,
     marked,
@@ -157,9 +157,12 @@ class OnCluster:
         await self._cluster.configure(place, **options)
 
     async def _grow(self, pod: CloudPod, place: Any) -> None:
-        if await self._disk(pod, place) < pod.disk:
-            upid = await self._cluster.grow(place, _drive(pod), pod.disk)
-            await ended(self._cluster, upid)
+        async def so() -> bool:
+            return await self._disk(pod, place) >= pod.disk
+
+        if not await so():
+            grow = self._cluster.grow(place, _drive(pod), pod.disk)
+            await ended_or(self._cluster, grow, so)
 
     async def _disk(self, pod: CloudPod, place: Any) -> float:
         """How large its disk is, in GiB."""

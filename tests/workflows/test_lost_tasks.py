@@ -85,6 +85,25 @@ async def test_what_is_under_way_is_done_once(
 
 
 @pytest.mark.parametrize(
+    ("item", "call", "disk"), [(MINI, ONE, "scsi0"), (NANO, BOX, "rootfs")]
+)
+async def test_a_disk_that_grows_already_is_waited_for(
+    pods: World, item: tuple[str, str], call: str, disk: str
+) -> None:
+    pod = await a_pod(pods, item)
+    resize = {"op": f"PUT {call}/resize", "seconds": 0.05, "times": 1}
+    slow = {"kind": "slow", "op": "task resize", "seconds": 2.5, "times": 1}
+    await pods.fault("proxmox", {"kind": "execute_then_timeout", **resize}, slow)
+
+    await done(pods, partial(service.resize, disk=pod.disk + 5), pod)
+
+    guest = pods.providers.proxmox.cluster.guest(pod.vmid)
+    assert f"size={pod.disk + 5}G" in guest.config[disk]
+    fired = await pods.control("proxmox", "GET", "faults")
+    assert [one["fired"] for one in fired] == [1, 1]
+
+
+@pytest.mark.parametrize(
     ("item", "call", "task"),
     [
         (MINI, CLONE, "qmclone"),
