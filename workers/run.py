@@ -145,7 +145,7 @@ def loops_of(
         Loop("payments", settings.payments_seconds, watch.payments),
         Loop("reconcile", settings.reconcile_seconds / 4, reconciler.round),
         Loop("rechecks", 5.0, wired.rechecks.round),
-        Loop("nodes", 10.0, wired.fleet.nodes),
+        Loop("fleet", 10.0, wired.fleet.nodes),
         Loop("hosts", 30.0, wired.fleet.hosts),
         Loop("samples", 60.0, wired.sampler.round),
         Loop("drift", settings.drift_seconds, wired.drift.round),

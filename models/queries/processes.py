@@ -52,7 +52,6 @@ _RESTING = text(
     "select split_part(account, ':', 1) from provider_accounts"
     " where blocked_until > now()"
 )
-_REACHED = text("update servers set last_heartbeat_at = now() where id = any(:reached)")
 
 
 @dataclass(frozen=True)
@@ -94,13 +93,6 @@ async def leave(session: Session, process_id: UUID) -> None:
     process = await session.get(WorkerProcess, process_id)
     if process is not None:
         await session.delete(process)
-
-
-async def reached(session: Session, server_ids: list[UUID]) -> None:
-    """These servers answered just now."""
-    if server_ids:
-        connection = await session.connection()
-        await connection.execute(_REACHED, {"reached": server_ids})
 
 
 async def living(session: Session) -> list[WorkerProcess]:
