@@ -127,10 +127,12 @@ async def test_a_run_that_temporal_lost_goes_on_and_makes_nothing_twice(
 async def test_after_a_terminated_run_an_abort_undoes_what_it_had_made(
     here: World,
 ) -> None:
-    await here.fault("hosting", SLOW)
+    await here.fault("powerdns", {"kind": "reject", "op": "PATCH *"})
     order = await paid_order(here)
-    website = await job_of_line(here, order, JobKind.WEBSITE_PROVISION)
-    await here.until(here.sites, lambda sites: len(sites) == 1)
+    website = await here.parked(
+        await job_of_line(here, order, JobKind.WEBSITE_PROVISION)
+    )
+    assert len(await here.sites()) == 1
     await terminated(here, website)
 
     await decide(here, website, Act.ABORT_ITEM)
