@@ -218,7 +218,7 @@ async def buggy_workflow(here: World) -> AsyncIterator[Planted]:
 @contextlib.asynccontextmanager
 async def run_terminated(here: World) -> AsyncIterator[Planted]:
     """Somebody clicks in the Temporal UI, in the middle of it."""
-    await here.fault("hosting", {"kind": "slow", "op": NEW_SITE, "seconds": 2.0})
+    await here.fault("powerdns", {"kind": "slow", "op": "PATCH *", "seconds": 5.0})
     order = await buy(here)
     job = await line_of(here, order)
     await here.until(here.sites, lambda sites: len(sites) == 1, within=PATIENT)
