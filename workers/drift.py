@@ -15,6 +15,7 @@ from models.cloudpods import reference
 from models.database import Database, Session
 from models.queries import alerts, drift, servers
 from models.queries.alerts import Finding
+from models.servers import PROXMOX
 from models.states import Drift, ServiceStatus
 
 CAUSE: Final = "cloudpod_drift"
@@ -49,7 +50,7 @@ class DriftWatch:
         as wanted; it ends by itself."""
         began = utc_now()
         async with self._db.platform() as session:
-            if not await servers.nodes(session):
+            if not await servers.of_role(session, PROXMOX):
                 return
             known = {pod.vmid for pod in await drift.steady(session, began)}
         guests = {one.place.vmid: one for one in await self._cluster.guests()}
@@ -132,7 +133,7 @@ async def marked(db: Database, cluster: Listing) -> dict[str, str]:
     Without a node in our rows the cluster is not asked."""
     there: dict[str, str] = {}
     async with db.platform() as session:
-        if not await servers.nodes(session):
+        if not await servers.of_role(session, PROXMOX):
             return there
     for guest in await cluster.guests():
         if TAG not in guest.tags or guest.template or guest.status == UNKNOWN:

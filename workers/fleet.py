@@ -12,7 +12,7 @@ from activities.providers.ssh import Disk
 from models.database import Database
 from models.queries import servers
 from models.queries.servers import DEGRADED, OFFLINE, ONLINE, Figures
-from models.servers import Server
+from models.servers import HOSTING, PROXMOX, Server
 
 # Of a node's memory, of a hosting server's disk: beyond it, one is the last that
 # anything is placed on.
@@ -49,7 +49,7 @@ class Fleet:
         """Reads all nodes at once. Raises a `ProviderError` if the cluster cannot be
         asked: then the rows grow stale, and say so."""
         async with self._db.looking() as session:
-            ours = await servers.nodes(session)
+            ours = await servers.of_role(session, PROXMOX)
         if not ours:
             return
         seen = {node.name: node for node in await self._cluster.nodes()}
@@ -61,7 +61,7 @@ class Fleet:
     async def hosts(self) -> None:
         """Logs in to each hosting server and reads its disk, as a site's step would."""
         async with self._db.looking() as session:
-            ours = await servers.hosts(session)
+            ours = await servers.of_role(session, HOSTING)
         limit = asyncio.Semaphore(_AT_ONCE)
 
         async def one(server: Server) -> Figures:
@@ -94,9 +94,8 @@ def of_node(node: Node | None) -> Figures:
 def of_host(disk: Disk) -> Figures:
     """A full disk has no size where SFTP cannot tell it."""
     used = disk.total - disk.free
-    full = not disk.free
     return Figures(
-        DEGRADED if full else _word(used, disk.total),
+        _word(used, disk.total) if disk.free else DEGRADED,
         disk=disk.total >> 20,
         disk_used=used >> 20,
     )

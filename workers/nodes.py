@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
-from sqlmodel import select
 from temporalio.worker import Worker
 
 from models.database import Database
-from models.servers import PROXMOX, Server
+from models.queries import servers
+from models.servers import PROXMOX
 from workflows.queues import node_queue
 
 
@@ -26,10 +26,8 @@ class NodeWorkers:
     async def round(self) -> None:
         """Begins to serve what is not served yet."""
         async with self._db.looking() as session:
-            names = await session.exec(
-                select(Server.name).where(Server.role == PROXMOX)
-            )
-            queues = {node_queue(name) for name in names.all()}
+            nodes = await servers.of_role(session, PROXMOX)
+        queues = {node_queue(node.name) for node in nodes}
         for queue in sorted(queues - self._served):
             await self._running.enter_async_context(self._build(queue))
             self._served.add(queue)

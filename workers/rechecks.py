@@ -59,8 +59,6 @@ class Rechecks:
                 await self._put_off(effect)
 
     async def _check(self, effect: Effect) -> None:
-        if not await self._still(effect):
-            return  # its job went on while others were looked at
         async with self._db.platform() as session:
             job = await session.get_one(Job, effect.job_id)
         check = self._checks.get((effect.provider, effect.kind))
@@ -74,9 +72,9 @@ class Rechecks:
                 and job.status == JobStatus.SUCCEEDED
             )
             orphan = there and not wanted
-            if orphan and not await self._still(effect):
-                return
             if orphan:
+                if not await self._still(effect):
+                    return  # its job went on while others were looked at
                 await check.remove(effect)
                 _log.warning("orphan_removed", kind=effect.kind, ref=effect.reference)
         await self._settle(effect, orphan=orphan)

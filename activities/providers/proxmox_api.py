@@ -129,7 +129,6 @@ _TRANSIENT: Final = (
 )
 _PERMANENT: Final = (
     ("already exists", "exists"),
-    ("config file already exists", "exists"),
     ("does not exist", "absent"),
     ("no such", "absent"),
     ("unable to parse worker upid", "absent"),
@@ -144,8 +143,8 @@ _PERMANENT: Final = (
 
 def _meaning(act: str, refused: ResourceException) -> ProviderError:
     """401/403 and 400 are no for good, and who comes second to make a group hears 400;
-    595 and friends mean that the node is away; a
-    500 means what it says, and an unknown one is tried again."""
+    595 and friends mean that the node is away; a 500 means what it says, and an unknown
+    one is tried again."""
     status = int(refused.status_code)
     said = f"{refused.status_message} {refused.content}".strip()
     fields = getattr(refused, "errors", None)

@@ -40,23 +40,21 @@ async def drain(
     Raises `NotFound` or `Busy`.
     """
     node = (await servers.get(session, server_id)).server
-    if node.role != PROXMOX:
-        node.draining = True
-        await _record(session, actor, Action.NODE_DRAINED, node.id)
-        await session.commit()
-        return await servers.get(session, server_id), None
-    job = Job(
-        tenant_id=MIGRAHOSTING,
-        kind=JobKind.NODE_DRAIN,
-        subject_id=node.id,
-        requested_by=actor.id,
-    )
-    await jobs.add_exclusive(session, job)
+    job = None
+    if node.role == PROXMOX:
+        job = Job(
+            tenant_id=MIGRAHOSTING,
+            kind=JobKind.NODE_DRAIN,
+            subject_id=node.id,
+            requested_by=actor.id,
+        )
+        await jobs.add_exclusive(session, job)
+        await announce(session)
     node.draining = True
     await _record(session, actor, Action.NODE_DRAINED, node.id, job)
-    await announce(session)
     await session.commit()
-    start_soon(temporal, job)
+    if job is not None:
+        start_soon(temporal, job)
     return await servers.get(session, server_id), job
 
 

@@ -15,7 +15,7 @@ from sqlmodel import col, func, select
 from models.database import Session
 from models.errors import NotFound
 from models.queries.slices import Slice, Window, page
-from models.servers import HOSTING, PROXMOX, Server
+from models.servers import PROXMOX, Server
 
 # A worker reads each server twice a minute.
 SILENT_AFTER: Final = timedelta(minutes=2)
@@ -106,18 +106,10 @@ def _word(server: Server, *, heard: bool) -> str:
     return OFFLINE if listened_to and not heard else server.status
 
 
-async def nodes(session: Session) -> Sequence[Server]:
-    """Those of the cluster, by name."""
+async def of_role(session: Session, role: str) -> Sequence[Server]:
+    """The nodes of the cluster, or the hosting servers, by name."""
     found = await session.exec(
-        select(Server).where(Server.role == PROXMOX).order_by(col(Server.name))
-    )
-    return found.all()
-
-
-async def hosts(session: Session) -> Sequence[Server]:
-    """Those that carry websites, by name."""
-    found = await session.exec(
-        select(Server).where(Server.role == HOSTING).order_by(col(Server.name))
+        select(Server).where(Server.role == role).order_by(col(Server.name))
     )
     return found.all()
 

@@ -22,7 +22,7 @@ async def node(db: Database) -> Server:
 
 async def draining(db: Database) -> bool:
     async with db.platform() as session:
-        (only,) = await servers.nodes(session)
+        (only,) = await servers.of_role(session, PROXMOX)
         return only.draining
 
 

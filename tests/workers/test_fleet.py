@@ -96,7 +96,7 @@ async def test_what_an_operator_wants_outlives_every_reading(
     db: Database, rows: None
 ) -> None:
     async with db.platform() as session:
-        (first, *_) = await servers.nodes(session)
+        (first, *_) = await servers.of_role(session, PROXMOX)
         first.draining = True
         await session.commit()
     online = Node("pve1", online=True, cores=16, memory=64 * GIB, memory_used=GIB)
@@ -105,7 +105,7 @@ async def test_what_an_operator_wants_outlives_every_reading(
 
     assert (await shown(db))["pve1"][0] == "draining"
     async with db.platform() as session:
-        row = (await servers.nodes(session))[0]
+        row = (await servers.of_role(session, PROXMOX))[0]
     assert (row.status, row.draining) == ("online", True)
 
 
@@ -122,7 +122,7 @@ async def test_a_cluster_that_nobody_can_ask_makes_its_nodes_offline_in_time(
 
     assert (await shown(db))["pve1"][0] == "online"
     async with db.platform() as session:
-        row = (await servers.nodes(session))[0]
+        row = (await servers.of_role(session, PROXMOX))[0]
         row.last_heartbeat_at = utc_now() - timedelta(minutes=3)
         await session.commit()
     assert (await shown(db))["pve1"][0] == "offline"
@@ -156,7 +156,7 @@ async def test_a_hosting_server_shows_its_disk_and_whether_one_can_log_in(
     async with db.platform() as session:
         seen = {
             one.name: (one.status, one.disk, one.disk_used, bool(one.last_heartbeat_at))
-            for one in await servers.hosts(session)
+            for one in await servers.of_role(session, HOSTING)
         }
     assert seen == {
         "good": ("online", 102_400, 40_960, True),
@@ -169,5 +169,7 @@ async def test_a_hosting_server_shows_its_disk_and_whether_one_can_log_in(
     hosts.disks["good"] = ProviderDown("hosting", "reset")
     await Fleet(db, Cluster(), hosts).hosts()
     async with db.platform() as session:
-        (good,) = [one for one in await servers.hosts(session) if one.name == "good"]
+        (good,) = [
+            one for one in await servers.of_role(session, HOSTING) if one.name == "good"
+        ]
     assert (good.status, good.disk, good.disk_used) == ("offline", 102_400, 40_960)

@@ -19,7 +19,6 @@ from models.servers import Server
 from models.states import (
     BackupStatus,
     EffectState,
-    JobKind,
     JobStatus,
     Reason,
     SaveKind,
@@ -27,7 +26,7 @@ from models.states import (
 )
 from models.vault import Vault
 from tests.workflows.operator import OPERATOR, abort_item, retry
-from tests.workflows.pods import MINI, NANO, a_pod, ask, guests, pod_world
+from tests.workflows.pods import MINI, NANO, a_move, a_pod, ask, guests, pod_world
 from tests.world import VAULT_KEY, Providers, World
 
 BIGGER = partial(service.resize, memory=4096)
@@ -203,16 +202,7 @@ async def test_a_move_that_is_given_up_amid_its_migration_waits_for_its_end(
     look = "GET /nodes/{node}/tasks/{upid}/status"
     away = {"kind": "fail", "op": look, "status": 595, "times": 1000}
     await pods.fault("proxmox", away)
-    job = Job(
-        tenant_id=pod.tenant_id,
-        kind=JobKind.CLOUDPOD_MOVE,
-        subject_id=pod.id,
-        exclusive=False,
-    )
-    async with pods.db.platform() as session:
-        session.add(job)
-        await session.commit()
-    job = await pods.parked(job)
+    job = await pods.parked(await a_move(pods, pod))
     assert job.step == "move_guest"
     await pods.control("proxmox", "DELETE", "faults")
 

@@ -76,6 +76,15 @@ async def move_of(world: World, pod: CloudPod) -> Job:
     return found
 
 
+async def stuck(world: World) -> tuple[CloudPod, Server, Job, Job]:
+    """What stands on a node, the node, its drain, and a move that has nowhere to go."""
+    pod = await a_pod(world, MINI)
+    node = await node_of(world, pod)
+    await room_elsewhere(world, node, 0)
+    job = await drain(world, node)
+    return pod, node, job, await world.parked(await move_of(world, pod))
+
+
 async def gone_on(world: World, pod: CloudPod, left: Server, *, status: str) -> None:
     """It is on another node, as its row and its effect say."""
     now, node = await world.read(CloudPod, pod.id), await node_of(world, pod)
@@ -284,11 +293,7 @@ async def test_where_moving_is_refused_its_backup_is_restored_over_there(
 async def test_a_drain_says_whom_it_waits_for_and_a_retry_asks_again(
     pods: World,
 ) -> None:
-    pod = await a_pod(pods, MINI)
-    node = await node_of(pods, pod)
-    await room_elsewhere(pods, node, 0)
-    job = await drain(pods, node)
-    move = await pods.parked(await move_of(pods, pod))
+    pod, node, job, move = await stuck(pods)
     assert move.reason == Reason.NO_CAPACITY
     assert move.batch, "nobody waits for it as for an order"
     await abort_item(pods, move)
@@ -308,11 +313,7 @@ async def test_a_drain_says_whom_it_waits_for_and_a_retry_asks_again(
 async def test_one_that_is_removed_instead_of_moved_holds_no_drain_up(
     pods: World,
 ) -> None:
-    pod = await a_pod(pods, MINI)
-    node = await node_of(pods, pod)
-    await room_elsewhere(pods, node, 0)
-    job = await drain(pods, node)
-    move = await pods.parked(await move_of(pods, pod))
+    pod, _, job, move = await stuck(pods)
     slow = {"delays": {"task vzdump": 6, "task qmdestroy": 2}}
     await pods.control("proxmox", "PUT", "settings", json=slow)
     removal = await ask(pods, pods_service.delete, pod)
