@@ -83,6 +83,7 @@ class Relay:
             if len(trying) >= SLOTS:
                 await asyncio.wait(trying, return_when=asyncio.FIRST_COMPLETED)
                 continue
+            most = max(Counter(trying.values()).values(), default=0)
             claimed = await self._claim(channel)
             for message in claimed:
                 task = asyncio.create_task(self._try(sender, message))
@@ -90,11 +91,13 @@ class Relay:
                 task.add_done_callback(lambda done: trying.pop(done, None))
             if claimed:
                 continue
-            if max(Counter(trying.values()).values(), default=0) < outbox.PER_RECIPIENT:
+            # As it was when nothing was found: who is done since leaves room for more.
+            if most < outbox.PER_RECIPIENT:
                 return
-            await asyncio.wait(
-                trying, timeout=_LOOK_AGAIN, return_when=asyncio.FIRST_COMPLETED
-            )
+            if trying:
+                await asyncio.wait(
+                    trying, timeout=_LOOK_AGAIN, return_when=asyncio.FIRST_COMPLETED
+                )
 
     async def _claim(self, channel: str) -> list[OutboxMessage]:
         trying = self._trying[channel]
