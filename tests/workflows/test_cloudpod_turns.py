@@ -18,6 +18,7 @@ from models.users import Role
 from tests.workflows.operator import OPERATOR, abort_item
 from tests.workflows.pods import a_pod, ask, guests, pod_world
 from tests.world import Providers, World
+from workflows.names import life_id
 
 PLATFORM = replace(OPERATOR, roles=frozenset({Role.SUPER_ADMIN}))
 ABUSE, UNPAID = SuspensionReason.ABUSE, SuspensionReason.NON_PAYMENT
@@ -28,6 +29,16 @@ async def done(world: World, what: Any, pod: CloudPod, *given: Any, **more: Any)
     job = await world.ended(await ask(world, what, pod, *given, **more), within=120)
     assert job.status == JobStatus.SUCCEEDED, job
     return job
+
+
+async def lined_up(world: World, job: Job) -> None:
+    """Once its CloudPod's life has it: what is handed over later stands behind it."""
+    life = world.client.get_workflow_handle(life_id(job.subject_id))
+
+    async def acts() -> list[str]:
+        return list(await life.query("acts"))
+
+    await world.until(acts, lambda ids: job.workflow_id in ids)
 
 
 async def state(world: World, pod: CloudPod) -> tuple[str, str | None, str]:
@@ -49,6 +60,7 @@ async def test_what_stands_behind_a_suspension_is_not_done(pods: World) -> None:
         "proxmox", "PUT", "settings", json={"delays": {"task vzstop": 3}}
     )
     suspension = await ask(pods, service.suspend, pod, reason=ABUSE, actor=PLATFORM)
+    await lined_up(pods, suspension)
 
     behind = [
         await ask(pods, service.restart, pod),
@@ -104,6 +116,7 @@ async def test_a_lift_behind_a_stronger_reason_is_not_done(pods: World) -> None:
     )
     before = await ask(pods, service.save, pod, SaveKind.BACKUP)
     stronger = await ask(pods, service.suspend, pod, reason=ABUSE, actor=PLATFORM)
+    await lined_up(pods, stronger)
 
     lift = await pods.ended(await ask(pods, service.resume, pod), within=120)
 
