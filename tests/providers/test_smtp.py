@@ -69,6 +69,18 @@ async def test_a_mail_arrives_as_it_was_written(catcher: mail.Mail) -> None:
     assert (await got(catcher, "/messages?to=other@example.com")).json() == []
 
 
+async def test_a_subject_longer_than_a_line_arrives_as_it_was_written(
+    catcher: mail.Mail,
+) -> None:
+    """Such a header is folded, here right after its name (RFC 5322, 2.2.3)."""
+    subject = f"[mpanel] 6 alerts: {', '.join(['3 x run_ended_outside'] * 3)}"
+    await send(catcher, subject=subject)
+
+    found = (await got(catcher, "/messages")).json()
+
+    assert [one["subject"] for one in found] == [subject]
+
+
 async def test_a_doubled_mail_is_seen_twice(catcher: mail.Mail) -> None:
     await send(catcher, message_id="<1@mpanel.test>")
     await send(catcher, message_id="<1@mpanel.test>")

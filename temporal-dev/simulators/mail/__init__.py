@@ -180,7 +180,8 @@ def _mail(raw: bytes, envelope: Envelope) -> dict[str, Any]:
         "at": time.time(),
         "from": envelope.mail_from,
         "to": list(envelope.rcpt_tos),
-        "subject": str(message["Subject"] or ""),
+        # Python reads a header folded right after its name with the blank before it.
+        "subject": str(message["Subject"] or "").strip(),
         "message_id": str(message["Message-ID"] or ""),
         "text": _body(message, "plain"),
         "html": _body(message, "html"),
