@@ -80,6 +80,25 @@ class Sweep:
         await self.starts.settle()
 
     async def _start(self, job: Job, abort: Decision | None) -> float | None:
+        if job.kind in CLOUDPOD_ACTS:
+            await self._start_acts_before(job)
+        if not await self._begin(job, abort):
+            # Its turn may be far away; its first step will say that it has come.
+            return _HAND_OVER_AGAIN
+        await jobs.started(self._db.direct, job)
+        return None
+
+    async def _start_acts_before(self, act: Job) -> None:
+        """A life keeps the order in which it is told, so it is told in the order of
+        asking, whoever tells it: what it knows already stays where it is."""
+        async with self._few, self._db.looking() as session:
+            earlier = await jobs.acts_before(session, act)
+            aborts = await jobs.open_aborts(session, earlier)
+        for one in earlier:
+            await self._begin(one, aborts.get(one.id))
+
+    async def _begin(self, job: Job, abort: Decision | None) -> bool:
+        """False: it was handed to its CloudPod's life."""
         ref = JobRef(
             job_id=job.id,
             tenant_id=job.tenant_id,
@@ -91,12 +110,7 @@ class Sweep:
         if job.generation > 1:
             await self._end_earlier_run(job)
         async with asyncio.timeout(_BOUND.total_seconds()):
-            begun = await start(self._client, ref, batch=job.batch)
-        if not begun:
-            # Its turn may be far away; its first step will say that it has come.
-            return _HAND_OVER_AGAIN
-        await jobs.started(self._db.direct, job)
-        return None
+            return await start(self._client, ref, batch=job.batch)
 
     async def _end_earlier_run(self, job: Job) -> None:
         """A run that was only thought lost must not go on beside the new one."""

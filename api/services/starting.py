@@ -1,6 +1,7 @@
 """Starting a job's run from the web process: a courtesy that nobody waits for.
 
-The row is what counts. Whatever is not started here, the worker's sweep starts.
+The row is what counts. Whatever is not started here, the worker's sweep starts; an act
+of a CloudPod always, for two that are started beside each other could change places.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from temporalio.client import Client
 
 from models.database import Session
 from models.jobs import Job
-from models.states import JobKind
+from models.states import CLOUDPOD_ACTS, JobKind
 from workflows.engine.start import JobRef, start
 
 _log = structlog.get_logger(__name__)
@@ -50,9 +51,14 @@ async def announce(session: Session) -> None:
 
 
 def start_soon(temporal: Client, job: Job) -> None:
-    """Starts the run of a committed root job in the background, for 2 s at most."""
+    """Starts the run of a committed root job in the background, for 2 s at most.
+
+    An act of a CloudPod is left to the sweep, which `announce` has woken.
+    """
     if (waiting := _held.get()) is not None:
         waiting.append((temporal, job))
+        return
+    if job.kind in CLOUDPOD_ACTS:
         return
     task = asyncio.create_task(_start(temporal, job), name=f"start {job.id}")
     _under_way.add(task)

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final, LiteralString, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import text, tuple_
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 
@@ -123,6 +123,22 @@ async def open_of(session: Session, subject_id: UUID) -> Sequence[Job]:
     found = await session.exec(
         select(Job)
         .where(Job.subject_id == subject_id, col(Job.status).in_(OPEN_JOBS))
+        .order_by(col(Job.created_at), col(Job.id))
+    )
+    return found.all()
+
+
+async def acts_before(session: Session, act: Job) -> Sequence[Job]:
+    """What its CloudPod was asked for earlier and has not begun, oldest first."""
+    found = await session.exec(
+        select(Job)
+        .where(
+            Job.subject_id == act.subject_id,
+            Job.status == JobStatus.PENDING,
+            Job.started_generation < Job.generation,
+            col(Job.kind).in_(CLOUDPOD_ACTS),
+            tuple_(col(Job.created_at), col(Job.id)) < (act.created_at, act.id),
+        )
         .order_by(col(Job.created_at), col(Job.id))
     )
     return found.all()

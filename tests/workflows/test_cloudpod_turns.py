@@ -2,23 +2,24 @@
 decides who lifts that."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
 from api.services import cloudpods as service
+from models.base import utc_now
 from models.cloudpods import CloudPod
 from models.database import Database
 from models.errors import Denied, WrongState
 from models.jobs import Job
 from models.queries import cloudpods
-from models.states import JobStatus, SaveKind, ServiceStatus, SuspensionReason
+from models.states import JobKind, JobStatus, SaveKind, ServiceStatus, SuspensionReason
 from models.users import Role
 from tests.workflows.operator import OPERATOR, abort_item
 from tests.workflows.pods import a_pod, ask, guests, pod_world
 from tests.world import Providers, World
-from workflows.names import life_id
 
 PLATFORM = replace(OPERATOR, roles=frozenset({Role.SUPER_ADMIN}))
 ABUSE, UNPAID = SuspensionReason.ABUSE, SuspensionReason.NON_PAYMENT
@@ -29,16 +30,6 @@ async def done(world: World, what: Any, pod: CloudPod, *given: Any, **more: Any)
     job = await world.ended(await ask(world, what, pod, *given, **more), within=120)
     assert job.status == JobStatus.SUCCEEDED, job
     return job
-
-
-async def lined_up(world: World, job: Job) -> None:
-    """Once its CloudPod's life has it: what is handed over later stands behind it."""
-    life = world.client.get_workflow_handle(life_id(job.subject_id))
-
-    async def acts() -> list[str]:
-        return list(await life.query("acts"))
-
-    await world.until(acts, lambda ids: job.workflow_id in ids)
 
 
 async def state(world: World, pod: CloudPod) -> tuple[str, str | None, str]:
@@ -60,7 +51,6 @@ async def test_what_stands_behind_a_suspension_is_not_done(pods: World) -> None:
         "proxmox", "PUT", "settings", json={"delays": {"task vzstop": 3}}
     )
     suspension = await ask(pods, service.suspend, pod, reason=ABUSE, actor=PLATFORM)
-    await lined_up(pods, suspension)
 
     behind = [
         await ask(pods, service.restart, pod),
@@ -87,6 +77,33 @@ async def test_what_stands_behind_a_suspension_is_not_done(pods: World) -> None:
     assert effects.index("guest.stopped") == len(effects) - 1, effects
     left = await pods.read(CloudPod, pod.id)
     assert (left.name, left.memory) == (pod.name, pod.memory)
+
+
+async def test_who_asked_first_is_first_also_when_told_of_last(pods: World) -> None:
+    pod = await a_pod(pods)
+    # What comes in bulk is swept after the rest, so the sweep sees the later one first.
+    restart = _asked(pod, JobKind.CLOUDPOD_RESTART, minutes_ago=1, batch=True)
+    rename = _asked(pod, JobKind.CLOUDPOD_RENAME, input={"name": "other"})
+    async with pods.db.platform() as session:
+        session.add_all([rename, restart])
+        await session.commit()
+
+    ends = [await pods.ended(job, within=60) for job in (restart, rename)]
+
+    assert [job.status for job in ends] == [JobStatus.SUCCEEDED] * 2
+    begun = [job.started_at for job in ends]
+    assert begun == sorted(begun, key=str)
+
+
+def _asked(pod: CloudPod, kind: JobKind, *, minutes_ago: int = 0, **more: Any) -> Job:
+    return Job(
+        tenant_id=pod.tenant_id,
+        kind=kind,
+        subject_id=pod.id,
+        exclusive=False,
+        created_at=utc_now() - timedelta(minutes=minutes_ago),
+        **more,
+    )
 
 
 async def test_the_platform_replaces_a_reason_and_only_it_lifts_the_new_one(
@@ -116,7 +133,6 @@ async def test_a_lift_behind_a_stronger_reason_is_not_done(pods: World) -> None:
     )
     before = await ask(pods, service.save, pod, SaveKind.BACKUP)
     stronger = await ask(pods, service.suspend, pod, reason=ABUSE, actor=PLATFORM)
-    await lined_up(pods, stronger)
 
     lift = await pods.ended(await ask(pods, service.resume, pod), within=120)
 
