@@ -56,7 +56,7 @@ def shop(stand: Stand) -> Iterator[Shop]:
     people = Shop(stand)
     since = Ledgers(people)
     people.completed(people.order(paid_and_told(people, since)))
-    since.come_to(GOLDEN + Counter({("powerdns", "zone.created"): 1}))
+    since.come_to(GOLDEN + Counter({("powerdns", "zone.created"): 1}), untold=True)
     yield people
     people.close()
 

@@ -79,9 +79,9 @@ class Ledgers:
                 counted["mail", f"to the {who}"] += 1
         return counted
 
-    def _but_letters(self, *, told: bool) -> Tally:
+    def _but_letters(self, *, untold: bool) -> Tally:
         found = self.tally()
-        if told:
+        if not untold:
             found.pop(TO_OPERATOR, None)
         return found
 
@@ -102,14 +102,14 @@ class Ledgers:
         ]
 
     def come_to(
-        self, expected: Tally, *, within: float = 30, told: bool = False
+        self, expected: Tally, *, within: float = 30, untold: bool = False
     ) -> None:
         """Waits until the ledgers hold this; fails at once when they hold more.
 
-        `told`: the operator may have been written to, however often.
+        `untold`: nor was the operator written to, by whatever happened on this stack.
         """
         deadline = time.monotonic() + within
-        while (found := self._but_letters(told=told)) != expected:
+        while (found := self._but_letters(untold=untold)) != expected:
             assert found <= expected, (
                 f"too much: {found - expected}; letters: {self.subjects()}"
             )

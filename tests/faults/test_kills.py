@@ -56,7 +56,7 @@ def calls(shop: Shop) -> Sequence[Call]:
     since = Ledgers(shop)
     paid = paid_and_told(shop, since)
     delivered(shop, paid, shop.completed(shop.order(paid)))
-    since.come_to(GOLDEN)
+    since.come_to(GOLDEN, untold=True)
     counted = ((name, Counter(since.calls(name))) for name in PROVIDERS)
     return [
         Call(name, op, nth)
@@ -81,7 +81,7 @@ def suffer(cell: Cell, shop: Shop, stand: Stand) -> float:
     finally:
         shop.fault(call.provider)
     until(lambda: stand.pid(cell.victim) != pid, within=10)
-    since.come_to(GOLDEN, within=WITHIN)
+    since.come_to(GOLDEN, within=WITHIN, untold=True)
     took = time.monotonic() - began
     delivered(shop, paid, order)
     if cell.victim == "worker":  # its start asks Stripe too, which is no order's call

@@ -22,7 +22,7 @@ def replies_of_one_order(shop: Shop, door: Door) -> int:
     before = door.seen
     paid = paid_and_told(shop, since)
     delivered(shop, paid, shop.completed(shop.order(paid)))
-    since.come_to(GOLDEN)
+    since.come_to(GOLDEN, untold=True)
     return door.seen - before
 
 
@@ -33,7 +33,7 @@ def lose(nth: int, shop: Shop, door: Door, tell: Tell) -> bool:
     door.cut(nth)
     paid = paid_and_told(shop, since)
     order = shop.completed(shop.order(paid, within=WITHIN), within=WITHIN)
-    since.come_to(GOLDEN, within=WITHIN)
+    since.come_to(GOLDEN, within=WITHIN, untold=True)
     took, lost = time.monotonic() - began, door.done
     door.spare()
     delivered(shop, paid, order)

@@ -42,6 +42,6 @@ def shop(stand: Stand) -> Iterator[Shop]:
     people = Shop(stand)
     since = Ledgers(people)
     people.completed(people.bought()[1])
-    since.come_to(GOLDEN + Counter({("powerdns", "zone.created"): 1}))
+    since.come_to(GOLDEN + Counter({("powerdns", "zone.created"): 1}), untold=True)
     yield people
     people.close()

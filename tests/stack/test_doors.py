@@ -111,7 +111,7 @@ def test_a_decision_is_taken_while_no_worker_is_there(shop: Shop, stand: Stand) 
         stand.kill("worker")
 
     delivered(shop, paid, shop.completed(order_id))
-    since.come_to(GOLDEN, told=True)
+    since.come_to(GOLDEN)
     [decision] = shop.read(f"/api/jobs/{job_id}/decisions")["items"]
     assert decision["status"] == "delivered"
 

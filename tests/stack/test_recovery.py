@@ -35,7 +35,7 @@ def test_orders_in_flight_survive_the_loss_of_temporals_store(
     retry_all(shop, [order_id for _, order_id in orders])
     for paid, order_id in orders:
         delivered(shop, paid, shop.completed(order_id))
-    since.come_to(times(GOLDEN, IN_FLIGHT), told=True)
+    since.come_to(times(GOLDEN, IN_FLIGHT))
     assert stand.doctor().returncode == 0
 
 
@@ -97,7 +97,7 @@ def test_postgresql_taken_back_in_time_charges_nobody_twice(
     until(
         lambda: orphans(shop) == {f"DNS record {domain}", f"site of {user}"}, within=30
     )
-    since.come_to(times(GOLDEN, 2), told=True)
+    since.come_to(times(GOLDEN, 2))
     assert stand.doctor().returncode == 0
 
     # The marketing site sends it again: the listed payment pays for it.
@@ -105,7 +105,7 @@ def test_postgresql_taken_back_in_time_charges_nobody_twice(
     assert again["paidBy"]["stripePaymentIntentId"] == later.intent
     until(lambda: not listed(shop, later.intent), within=10)
     assert len(orphans(shop)) == 2
-    since.come_to(times(GOLDEN, 3), told=True)  # one of them is the orphan
+    since.come_to(times(GOLDEN, 3))  # one of them is the orphan
     assert charged(since) == 2 * PRICE
     assert stand.doctor().returncode == 0
 
