@@ -20,10 +20,11 @@ from models.database import Database
 from models.sessions import LoginSession
 from models.tenants import MIGRAHOSTING
 from models.users import Role, User
+from tests.api.parked import Place, placing
+from tests.api.shop import ORDER_SECRET, stock
 from tests.conftest import free_port
 
 SECRET_KEY = "the-tests-own-secret-of-40-characters---"
-ORDER_SECRET = "shared-with-the-marketing-site"
 STRIPE_SECRET = "whsec_of-the-tests"
 PLATFORM_DOMAIN = "sites.migrahosting.test"
 
@@ -127,3 +128,15 @@ async def token_of(db: Database, user: User) -> str:
         session.add(login)
         await session.commit()
     return Signer(SECRET_KEY).access(Claims(user.id, login.id))
+
+
+@pytest.fixture
+async def operator(log_in: LogIn) -> httpx.AsyncClient:
+    return await log_in(Role.OPERATOR)
+
+
+@pytest.fixture
+async def place(db: Database, api: httpx.AsyncClient) -> Place:
+    """`await place()`: a paid order of hosting and backups whose lines have begun."""
+    await stock(db)
+    return placing(db, api)

@@ -11,8 +11,8 @@ from sqlalchemy import text
 from models.database import Database
 from models.seed import seed_catalogue
 from models.tenants import MIGRAHOSTING
-from tests.api.conftest import ORDER_SECRET
 
+ORDER_SECRET = "shared-with-the-marketing-site"
 ORDER_CREATED = "/api/provisioning/webhooks/order-created"
 HOSTING = {"code": "wp_growth", "type": "hosting"}
 BACKUPS = {"code": "daily_backups_30d", "type": "addon"}

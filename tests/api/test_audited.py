@@ -35,11 +35,6 @@ async def user(db: Database) -> User:
 
 
 @pytest.fixture
-async def operator(log_in: LogIn) -> httpx.AsyncClient:
-    return await log_in(Role.OPERATOR)
-
-
-@pytest.fixture
 async def parked(db: Database) -> Job:
     """A website's job that waits for somebody."""
     job = rows.job(

@@ -55,11 +55,6 @@ async def placed(db: Database, api: httpx.AsyncClient) -> Placed:
     return Placed(UUID(body["orderId"]), UUID(body["jobId"]), website, backups)
 
 
-@pytest.fixture
-async def operator(log_in: LogIn) -> httpx.AsyncClient:
-    return await log_in(Role.OPERATOR)
-
-
 Change = Callable[..., Awaitable[None]]
 
 

@@ -50,11 +50,6 @@ async def body(db: Database) -> dict[str, str]:
 
 
 @pytest.fixture
-async def operator(log_in: LogIn) -> httpx.AsyncClient:
-    return await log_in(Role.OPERATOR)
-
-
-@pytest.fixture
 async def parked(db: Database) -> Job:
     """A job that waits for a decision."""
     job = rows.job(status=JobStatus.NEEDS_ATTENTION, step="create_site")

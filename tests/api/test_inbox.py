@@ -1,170 +1,30 @@
-"""What waits for people: why, whose it is, what exists, and what each act would do."""
+"""What waits for people: grouped by cause, decided one by one or all of a cause."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import httpx
-import pytest
 from sqlalchemy import text
 from sqlmodel import select
 
 from models.alerts import Alert
 from models.base import utc_now
 from models.database import Database
-from models.effects import Effect
-from models.inbox import StripeEventReceived
-from models.jobs import Decision, Job, JobStep
-from models.orders import Order
-from models.payments import PaymentClaim, PaymentRefund, UnclaimedPayment
+from models.jobs import Decision
+from models.payments import PaymentRefund, UnclaimedPayment
 from models.states import (
     Act,
     EffectState,
     JobKind,
     JobStatus,
-    OrderStatus,
     Reason,
     RefundStatus,
-    StepStatus,
-    UnclaimedStatus,
 )
 from models.tenants import MIGRAHOSTING
 from models.users import Role
 from tests.api import rows
 from tests.api.conftest import LogIn
-from tests.api.shop import buy, order, stock
-
-INBOX = "/api/operator/inbox"
-
-
-@dataclass(frozen=True)
-class Placed:
-    """An order with hosting and backups, as the webhook made it."""
-
-    order_id: UUID
-    root: UUID
-    website: UUID
-    backups: UUID
-    payment: str
-
-
-Place = Callable[..., Awaitable[Placed]]
-
-
-@pytest.fixture
-async def place(db: Database, api: httpx.AsyncClient) -> Place:
-    await stock(db)
-
-    async def place(**changes: Any) -> Placed:
-        """A paid order whose lines have begun."""
-        key = uuid4().hex[:8]
-        given = {
-            "customerEmail": f"{key}@example.com",
-            "stripeCustomerId": f"cus_{key}",
-        }
-        body = (await buy(api, order(**given | changes), idempotency_key=key)).json()
-        website, backups = (UUID(task["id"]) for task in body["tasks"])
-        placed = Placed(
-            UUID(body["orderId"]), UUID(body["jobId"]), website, backups, f"pi_{key}"
-        )
-        await put(db, placed.root, JobStatus.RUNNING)
-        async with db.platform() as session:
-            bought = await session.get_one(Order, placed.order_id)
-            bought.status = OrderStatus.FULFILLING
-            session.add(
-                PaymentClaim(
-                    tenant_id=MIGRAHOSTING,
-                    stripe_payment_intent_id=placed.payment,
-                    stripe_charge_id=placed.payment.replace("pi_", "ch_"),
-                    order_id=placed.order_id,
-                    amount=bought.total,
-                    currency="usd",
-                )
-            )
-            await session.commit()
-        return placed
-
-    return place
-
-
-@pytest.fixture
-async def operator(log_in: LogIn) -> httpx.AsyncClient:
-    return await log_in(Role.OPERATOR)
-
-
-async def put(db: Database, job_id: UUID, status: JobStatus, **values: Any) -> None:
-    """The job as the worker would have left it."""
-    async with db.platform() as session:
-        job = await session.get_one(Job, job_id)
-        job.status, job.started_generation = status, job.generation
-        for name, value in values.items():
-            setattr(job, name, value)
-        await session.commit()
-
-
-async def park(db: Database, job_id: UUID, **values: Any) -> None:
-    """It waits at `create_site`, since the hosting server refuses our key."""
-    given = {
-        "step": "create_site",
-        "reason": Reason.REJECTED,
-        "message": "hosting: the server refuses our client key",
-        "provider": "hosting",
-        "error_class": "rejected",
-        "error_code": "key_refused",
-    }
-    values = given | values
-    await put(db, job_id, JobStatus.NEEDS_ATTENTION, **values)
-    await rows.add(
-        db,
-        JobStep(
-            tenant_id=MIGRAHOSTING,
-            job_id=job_id,
-            name=values["step"],
-            status=StepStatus.PARKED,
-            generation=1,
-            scheduled_at=utc_now(),
-            tried_at=utc_now(),
-            phase=1,
-            tries=1,
-            code=values["reason"],
-            message=values["message"],
-        ),
-    )
-
-
-async def made(db: Database, job_id: UUID, kind: str, **values: Any) -> Effect:
-    """Something the job has at a provider."""
-    async with db.platform() as session:
-        job = await session.get_one(Job, job_id)
-    given = {
-        "provider": {"site": "cloudpanel", "record": "powerdns"}[kind],
-        "reference": str(uuid4()),
-        "account": "srv1" if kind == "site" else "",
-        "state": EffectState.PRESENT,
-        "remote_id": f"mp{uuid4().hex[:12]}",
-        "facts": {"domain": "ada.example", "name": "ada.example"},
-    }
-    effect = Effect(
-        tenant_id=job.tenant_id,
-        job_id=job_id,
-        owner_id=job.subject_id,
-        kind=kind,
-        **given | values,
-    )
-    await rows.add(db, effect)
-    return effect
-
-
-async def get(client: httpx.AsyncClient, path: str, **params: Any) -> Any:
-    answer = await client.get(path, params=params)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
-
-
-def act(detail: dict[str, Any], name: str) -> dict[str, Any]:
-    (found,) = [one for one in detail["acts"] if one["act"] == name]
-    return found
+from tests.api.parked import INBOX, Place, get, made, park, put
 
 
 async def test_what_waits_is_grouped_by_cause_the_longest_wait_first(
@@ -266,153 +126,6 @@ async def test_a_cloudpods_row_names_its_customer_and_host_and_is_found_by_them(
         assert [one["job"]["id"] for one in found] == [str(job.id)], word
 
 
-async def test_a_detail_tells_what_exists_and_what_each_act_would_do(
-    db: Database, place: Place, operator: httpx.AsyncClient
-) -> None:
-    placed = await place()
-    await park(db, placed.website)
-    await made(db, placed.website, "site", state=EffectState.INTENDED)
-    record = await made(db, placed.website, "record")
-
-    told = await get(operator, f"{INBOX}/{placed.website}")
-
-    assert told["money"]["taken"] == 54.98
-    assert [(line["code"], line["wouldRefund"]) for line in told["money"]["lines"]] == [
-        ("wp_growth", 49.99),
-        ("daily_backups_30d", 4.99),
-    ]
-    assert [(one["kind"], one["state"]) for one in told["effects"]] == [
-        ("site", "intended"),
-        ("record", "present"),
-    ]
-    assert told["effects"][1]["remoteId"] == record.remote_id
-    assert told["parked"] == ["create_site"]
-    assert [one["status"] for one in told["steps"]] == ["parked"]
-
-    retry = act(told, "retry")
-    assert retry["allowed"]
-    assert retry["would"][0] == (
-        "create_site (Create the site on the hosting server) is tried again at once."
-    )
-    assert "Put the starter page there" in retry["would"][1]
-    skip = act(told, "skip")
-    assert (skip["allowed"], skip["whyNot"]) == (False, "create_site cannot be skipped")
-    item = act(told, "abort_item")
-    assert item["allowed"]
-    assert item["refund"] == 54.98, "the backups need the website"
-    words = " ".join(item["would"])
-    assert "Taken back is the DNS record ada.example" in words
-    assert "on srv1" in words or "at srv1 (if it is there)" in words
-    assert "daily_backups_30d needs it: it has not begun, and is cancelled." in words
-    assert f"54.98 USD of {placed.payment} are refunded" in words
-    assert "the order ends as failed" in words
-    whole = act(told, "abort_order")
-    assert (whole["allowed"], whole["refund"]) == (True, 54.98)
-
-
-async def test_an_order_that_waits_for_its_payment_has_taken_no_money(
-    db: Database, place: Place, operator: httpx.AsyncClient
-) -> None:
-    placed = await place()
-    async with db.platform() as session:
-        claim = (await session.exec(select(PaymentClaim))).one()
-        await session.delete(claim)
-        (
-            await session.get_one(Order, placed.order_id)
-        ).status = OrderStatus.AWAITING_PAYMENT
-        await session.commit()
-    await park(
-        db,
-        placed.root,
-        step="prove_payment",
-        reason=Reason.PAYMENT_AMBIGUOUS,
-        provider=None,
-        error_class=None,
-        error_code="too_much",
-        input={
-            "unclaimed": [
-                {"payment_intent_id": "pi_near", "amount": 5698, "currency": "USD"}
-            ]
-        },
-    )
-
-    told = await get(operator, f"{INBOX}/{placed.root}")
-
-    assert told["cause"]["title"] == "The customer paid too much"
-    assert told["money"]["taken"] == 0
-    paid = [{"paymentIntentId": "pi_near", "amount": 56.98, "currency": "USD"}]
-    assert told["unclaimed"] == told["money"]["unclaimed"] == paid
-    (listed,) = (await get(operator, INBOX))["items"]
-    assert listed["unclaimed"] == paid
-    whole = act(told, "abort_order")
-    assert (whole["allowed"], whole["refund"]) == (True, 0)
-    assert any("No payment is claimed" in one for one in whole["would"])
-    assert any("56.98 USD of pi_near stay at Stripe" in one for one in whole["would"])
-    assert any("ends as cancelled" in one for one in whole["would"])
-    assert act(told, "abort_item")["whyNot"] == (
-        "this job is the order itself: abort the order"
-    )
-
-
-async def test_refunds_are_told_apart_by_what_became_of_them(
-    db: Database, place: Place, operator: httpx.AsyncClient
-) -> None:
-    placed = await place()
-    await park(db, placed.website)
-    amounts = dict(zip(RefundStatus, (100, 200, 300, 400), strict=True))
-    await rows.add(
-        db,
-        *(
-            PaymentRefund(
-                tenant_id=MIGRAHOSTING,
-                key=str(status),
-                order_id=placed.order_id,
-                stripe_payment_intent_id=placed.payment,
-                amount=amount,
-                currency="usd",
-                status=status,
-            )
-            for status, amount in amounts.items()
-        ),
-    )
-
-    money = (await get(operator, f"{INBOX}/{placed.website}"))["money"]
-
-    assert (money["returning"], money["failed"]) == (1.0, 3.0)
-    assert (money["refunded"], money["settled"]) == (6.0, 4.0)
-    assert money["taken"] == 48.98
-    (entry,) = (await get(operator, INBOX))["items"]
-    assert entry["taken"] == money["taken"]
-
-
-async def test_a_stuck_undo_is_told_as_one_and_is_not_aborted_again(
-    db: Database, place: Place, operator: httpx.AsyncClient
-) -> None:
-    placed = await place()
-    await park(db, placed.website)
-    aborted = await operator.post(
-        f"/api/jobs/{placed.website}/abort", json={"scope": "item", "reason": "asked"}
-    )
-    assert aborted.status_code == 200
-    await park(
-        db,
-        placed.website,
-        step="undo:create_site",
-        undoing=True,
-        reason=Reason.OUT_OF_PATIENCE,
-        error_class="down",
-        error_code="network",
-    )
-
-    told = await get(operator, f"{INBOX}/{placed.website}")
-
-    assert told["cause"]["id"] == "undo:hosting.down"
-    assert told["cause"]["title"].startswith("Undo stuck: ")
-    assert told["cause"]["act"] == "retry"
-    assert act(told, "retry")["allowed"]
-    assert "has aborted it already" in act(told, "abort_item")["whyNot"]
-
-
 async def test_one_act_on_all_of_a_cause_decides_each_by_itself(
     db: Database, place: Place, operator: httpx.AsyncClient
 ) -> None:
@@ -507,115 +220,6 @@ async def test_jobs_or_a_cause_must_be_named_and_not_both(
         answer = await operator.post(f"{INBOX}/decide", json=body)
         assert answer.status_code == 422
         assert "jobIds or a cause" in answer.json()["error"]["message"]
-
-
-async def test_a_job_is_found_by_whatever_is_at_hand(
-    db: Database, place: Place, log_in: LogIn
-) -> None:
-    root = await log_in(Role.SUPER_ADMIN)
-    placed = await place(
-        customerEmail="grace@example.com",
-        domain="grace.example",
-        stripeCustomerId="cus_grace",
-    )
-    await place()
-    effect = await made(db, placed.website, "site")
-    async with db.platform() as session:
-        website = await session.get_one(Job, placed.website)
-        bought = await session.get_one(Order, placed.order_id)
-        bought.stripe_checkout_session_id = "cs_grace"
-        bought.stripe_payment_intent_id = "pi_hint"
-        session.add(
-            PaymentRefund(
-                tenant_id=MIGRAHOSTING,
-                key="k",
-                order_id=placed.order_id,
-                stripe_payment_intent_id=placed.payment,
-                amount=1,
-                currency="usd",
-                status=RefundStatus.MADE,
-                stripe_refund_id="re_grace",
-            )
-        )
-        session.add(
-            StripeEventReceived(
-                event_id="evt_grace",
-                type="payment_intent.succeeded",
-                object_id=placed.payment,
-            )
-        )
-        await session.commit()
-    both = {str(placed.root), str(placed.website), str(placed.backups)}
-    words = {
-        str(placed.order_id): both,
-        str(bought.customer_id): both,
-        "GRACE@example.com": both,
-        "grace.example": both,
-        "cus_grace": both,
-        "cs_grace": both,
-        "pi_hint": both,
-        placed.payment: both,
-        placed.payment.replace("pi_", "ch_"): both,
-        "ch_nobody": set(),
-        "re_grace": both,
-        "evt_grace": both,
-        str(placed.website): {str(placed.website)},
-        f"website_provision:{placed.website}": {str(placed.website)},
-        f"website_provision:{placed.website}:r2": {str(placed.website)},
-        str(website.subject_id): {str(placed.website)},
-        str(effect.remote_id): {str(placed.website)},
-        effect.reference: {str(placed.website)},
-        "nobody@example.com": set(),
-        "pi_nobody": set(),
-        str(uuid4()): set(),
-    }
-
-    found = {
-        word: {
-            one["job"]["id"]
-            for one in (await get(root, "/api/operator/find", q=word))["items"]
-        }
-        for word in words
-    }
-
-    assert found == words
-
-
-async def test_a_word_that_leads_to_no_job_says_what_leads_on(
-    db: Database, place: Place, log_in: LogIn
-) -> None:
-    root, operator = await log_in(Role.SUPER_ADMIN), await log_in(Role.OPERATOR)
-    placed = await place()
-    nobodys = UnclaimedPayment(
-        stripe_payment_intent_id="pi_nobody",
-        amount=1999,
-        currency="usd",
-        paid_at=utc_now(),
-    )
-    decided = UnclaimedPayment(
-        stripe_payment_intent_id="pi_decided",
-        amount=1999,
-        currency="usd",
-        paid_at=utc_now(),
-        status=UnclaimedStatus.REFUNDED,
-    )
-    await rows.add(db, nobodys, decided)
-
-    async def hint(client: httpx.AsyncClient, word: str) -> str:
-        told = await get(client, "/api/operator/find", q=word)
-        assert told["items"] == [] or told["hint"] is None
-        return str(told["hint"] or "")
-
-    assert "19.99 USD. Make the order or the refund of " in await hint(
-        root, "pi_nobody"
-    )
-    assert str(nobodys.id) in await hint(root, "pi_nobody")
-    assert "it is refunded" in await hint(root, "pi_decided")
-    assert await hint(operator, "pi_nobody") == "", "payments are the platform's"
-    for word in ("ch_1", "py_1", "in_1", "sub_1"):
-        assert "payment (pi_...) or customer (cus_...)" in await hint(operator, word)
-    for word in ("pi_never", placed.payment, "nobody@example.com"):
-        assert await hint(root, word) == ""
 
 
 async def test_another_tenants_jobs_are_neither_listed_nor_found_nor_decided(

@@ -27,11 +27,6 @@ WORDS = {
 
 
 @pytest.fixture
-async def operator(log_in: LogIn) -> httpx.AsyncClient:
-    return await log_in(Role.OPERATOR)
-
-
-@pytest.fixture
 async def parked(db: Database) -> Job:
     """A job whose second step has given up, after a first that went well."""
     began = utc_now()

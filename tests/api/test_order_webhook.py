@@ -28,11 +28,12 @@ from models.orders import Order, OrderItem, OrderKey, OrderRepeat
 from models.products import Product
 from models.states import JobKind, JobStatus, OrderStatus, RepeatStatus, ServiceStatus
 from models.websites import Website
-from tests.api.conftest import ORDER_SECRET, PLATFORM_DOMAIN, client_of
+from tests.api.conftest import PLATFORM_DOMAIN, client_of
 from tests.api.shop import (
     BACKUPS,
     HOSTING,
     ORDER_CREATED,
+    ORDER_SECRET,
     buy,
     count,
     nothing_stored,

@@ -52,11 +52,6 @@ async def website(db: Database, account: Account) -> Website:
     return made
 
 
-@pytest.fixture
-async def operator(log_in: LogIn) -> httpx.AsyncClient:
-    return await log_in(Role.OPERATOR)
-
-
 async def jobs(db: Database) -> list[Job]:
     async with db.platform() as session:
         return list((await session.exec(select(Job))).all())
