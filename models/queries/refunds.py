@@ -39,17 +39,23 @@ async def spoken_for(
             col(PaymentClaim.stripe_payment_intent_id).in_(payment_ids)
         )
     )
-    decided = await session.exec(
-        select(UnclaimedPayment.stripe_payment_intent_id)
-        .where(
-            col(UnclaimedPayment.stripe_payment_intent_id).in_(payment_ids),
-            UnclaimedPayment.status != UnclaimedStatus.LISTED,
-            col(UnclaimedPayment.order_id).is_distinct_from(order_id),
+    known = await session.exec(
+        select(
+            UnclaimedPayment.stripe_payment_intent_id,
+            UnclaimedPayment.status,
+            UnclaimedPayment.order_id,
         )
-        # An operator who is deciding just now is waited for.
+        .where(col(UnclaimedPayment.stripe_payment_intent_id).in_(payment_ids))
+        .order_by(col(UnclaimedPayment.id))
+        # An operator who is deciding just now is waited for: until then it is listed.
         .with_for_update()
     )
-    return {*claimed.all(), *decided.all()}
+    decided = [
+        payment_id
+        for payment_id, status, decided_for in known.all()
+        if status != UnclaimedStatus.LISTED and decided_for != order_id
+    ]
+    return {*claimed.all(), *decided}
 
 
 async def unlist(session: Session, payment_id: str, *, order_id: UUID) -> None:
