@@ -71,6 +71,22 @@ _UNLIST_CLAIMED = (
     .values(status=UnclaimedStatus.CLAIMED, order_id=PaymentClaim.order_id)
     .execution_options(synchronize_session=False)
 )
+# Aborted before it could claim the payment: nobody but us would tell of it again.
+_LIST_ANEW = (
+    update(UnclaimedPayment)
+    .where(
+        col(UnclaimedPayment.status) == UnclaimedStatus.ORDERED,
+        col(UnclaimedPayment.order_id) == Order.id,
+        col(Order.status) == OrderStatus.CANCELLED,
+    )
+    .values(
+        status=UnclaimedStatus.LISTED,
+        order_id=None,
+        decided_by=None,
+        note="the order that was made for it was aborted",
+    )
+    .execution_options(synchronize_session=False)
+)
 
 
 class Payments(PaymentAccount, RefundAccount, Protocol):
@@ -243,7 +259,9 @@ class StripeWatch:
         since = now - (_LOOK_FAR_BACK if far else _LOOK_BACK)
         succeeded = await self._payments.succeeded_since(since)
         async with self._db.platform() as session:
+            await session.exec(_LIST_ANEW)
             known = await _known(session, [payment.id for payment in succeeded])
+            await session.commit()
         for payment in succeeded:
             loose = (
                 payment.id not in known

@@ -1,6 +1,6 @@
 """Stripe's events, and what an operator makes of a payment that nobody claimed."""
 
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from temporalio.client import Client
 
@@ -55,7 +55,8 @@ async def order_for(
         asking(session),
         MIGRAHOSTING,
         request,
-        key=RepeatKey(f"unclaimed:{payment.stripe_payment_intent_id}"),
+        # The payment's row is held: what comes again finds it decided, or listed anew.
+        key=RepeatKey(f"unclaimed:{payment.stripe_payment_intent_id}:{uuid4()}"),
         platform_domain=platform_domain,
         accepted_payment=payment.stripe_payment_intent_id,
     )
@@ -72,8 +73,7 @@ async def order_for(
     payment.decided_by = actor.id
     await _record(session, actor, payment, Action.PAYMENT_ORDERED)
     await session.commit()
-    if not placed.repeated:
-        start_soon(temporal, job)
+    start_soon(temporal, job)
     return placed
 
 

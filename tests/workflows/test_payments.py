@@ -15,13 +15,14 @@ from models.base import utc_now
 from models.database import Database
 from models.inbox import StripeEventReceived
 from models.jobs import Job
-from models.ordering import Line
+from models.ordering import Line, Placed
 from models.orders import Order, OrderRepeat
 from models.payments import PaymentRefund, UnclaimedPayment
 from models.queries.refunds import FAILED
 from models.states import (
     JobStatus,
     OrderStatus,
+    Reason,
     RefundStatus,
     RepeatStatus,
     Severity,
@@ -109,16 +110,7 @@ async def test_a_payment_whose_order_never_came_becomes_an_order_or_a_refund(
     assert books.listed == 2 * PRICE
 
     to_order, to_refund = listed
-    async with here.db.platform() as session:
-        placed = await payments.order_for(
-            session,
-            here.client,
-            OPERATOR,
-            to_order.id,
-            email=EMAIL,
-            lines=tuple(Line(code, kind) for code, kind in GROWTH),
-            platform_domain=DOMAIN,
-        )
+    placed = await order_for(here, to_order)
     async with here.db.platform() as session:
         await payments.refund(session, OPERATOR, to_refund.id, reason="nobody knows")
 
@@ -151,6 +143,42 @@ async def test_a_listed_payment_comes_off_the_list_when_its_order_comes_late(
     payment = await here.read(UnclaimedPayment, listed.id)
     assert (payment.status, payment.order_id) == (UnclaimedStatus.CLAIMED, order.id)
     assert (await balanced(here)).claimed == PRICE
+
+
+async def test_a_payment_whose_order_is_aborted_unproven_waits_for_a_person_again(
+    watchful: World,
+) -> None:
+    here = watchful
+    paid = await here.pay(PRICE, email=EMAIL)
+    (listed,) = await here.until(lambda: unclaimed(here), lambda found: len(found) > 0)
+    intent = paid["payment_intent"]["id"]
+    await here.stripe("refunds", payment_intent=intent, amount=100)
+    first = await order_for(here, listed)
+    root = await here.parked(await here.read(Job, first.job_id), within=PATIENT)
+    assert root.reason == Reason.PAYMENT_AMBIGUOUS
+
+    await abort_order(here, root)
+
+    await here.ended(root, within=PATIENT)
+    (again,) = await here.until(lambda: unclaimed(here), lambda found: len(found) > 0)
+    assert (again.id, again.order_id) == (listed.id, None)
+    await balanced(here)
+    second = await order_for(here, listed)
+    assert second.order_id != first.order_id, "an order that is over is no order"
+    await here.parked(await here.read(Job, second.job_id), within=PATIENT)
+
+
+async def order_for(world: World, payment: UnclaimedPayment) -> Placed:
+    async with world.db.platform() as session:
+        return await payments.order_for(
+            session,
+            world.client,
+            OPERATOR,
+            payment.id,
+            email=EMAIL,
+            lines=tuple(Line(code, kind) for code, kind in GROWTH),
+            platform_domain=DOMAIN,
+        )
 
 
 async def completed(world: World) -> list[Order]:
