@@ -3,7 +3,7 @@
 what succeeded = claimed by exactly one order or invoice + refunded + listed
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Protocol
@@ -23,6 +23,8 @@ from models.tenants import MIGRAHOSTING
 
 CAUSE = "money_identity"
 _AT_ONCE: Final = 1000
+
+Ask = Callable[[str], Awaitable[Payment | None]]
 
 
 @dataclass
@@ -55,11 +57,14 @@ async def books(
     *,
     since: datetime,
     young: datetime | None = None,
+    ask: Ask | None = None,
 ) -> Books:
     """Holds each succeeded payment of Stripe's against our claims and refunds.
 
     `payments`: all that succeeded at Stripe from `since` on. One from after `young`
-    may still find its order.
+    may still find its order. `ask` tells of one that is claimed and not among them: it
+    came while we looked, or is from before `since`, as a bank debit takes days, and a
+    person over the weekend, too.
     """
     sums = Books()
     succeeded = [one for one in payments if one.status == "succeeded"]
@@ -75,8 +80,11 @@ async def books(
                 PaymentClaim.created_at > since + WINDOW
             )
         )
-        for unknown in sorted({*claimed.all()} - {one.id for one in payments}):
-            sums.faults.append(f"{unknown} is claimed, and Stripe does not know it")
+        unknown = sorted({*claimed.all()} - {one.id for one in payments})
+    for payment_id in unknown:
+        known = await ask(payment_id) if ask is not None else None
+        if known is None or known.status != "succeeded":
+            sums.faults.append(f"{payment_id} is claimed, and Stripe does not know it")
     return sums
 
 
@@ -162,6 +170,8 @@ def _compare_refunds(sums: Books, payment: Payment, ours: _Ours) -> None:
 
 
 class Payments(Protocol):
+    async def payment(self, payment_intent_id: str) -> Payment | None: ...
+
     async def succeeded_since(self, since: datetime) -> list[Payment]: ...
 
 
@@ -183,7 +193,8 @@ class NightlyBooks:
         since = now - timedelta(days=31)
         payments = await self._payments.succeeded_since(since)
         young = now - self._unclaimed_after * 2
-        sums = await books(self._db, payments, since=since, young=young)
+        ask = self._payments.payment
+        sums = await books(self._db, payments, since=since, young=young, ask=ask)
         told = "; ".join(sums.faults)[:2000] or f"unbalanced: {sums}"
         async with self._db.platform() as session:
             if sums.balanced:

@@ -1,12 +1,14 @@
 """Each way in which the books may be wrong has its line in `mpanel doctor --money`."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlmodel import select
 
 from activities.payments import Payment
+from models.alerts import Alert
 from models.base import utc_now
 from models.database import Database
 from models.payments import PaymentClaim, PaymentRefund, UnclaimedPayment
@@ -14,7 +16,7 @@ from models.states import RefundStatus
 from models.tenants import MIGRAHOSTING
 from tests.api import rows
 from workers.cli.books import _show
-from workers.money import Books, books
+from workers.money import Books, NightlyBooks, books
 
 NOW = utc_now()
 PAID = Payment(
@@ -195,3 +197,32 @@ async def test_claims_from_before_the_time_looked_at_are_not_missed(
     sums, _ = await told(db, capsys)
 
     assert sums.balanced
+
+
+class Account:
+    """One payment, which succeeded long after its checkout had begun."""
+
+    def __init__(self, paid: Payment) -> None:
+        self._paid = paid
+
+    async def succeeded_since(self, since: datetime) -> list[Payment]:
+        return [self._paid] if self._paid.created_at >= since else []
+
+    async def payment(self, payment_intent_id: str) -> Payment | None:
+        return self._paid if payment_intent_id == self._paid.id else None
+
+
+@pytest.mark.parametrize(
+    ("known", "alarmed"), [(PAID.id, []), ("pi_2", ["money_identity"])]
+)
+async def test_at_night_a_claim_on_an_older_payment_is_no_alarm_if_stripe_knows_it(
+    db: Database, known: str, alarmed: list[str]
+) -> None:
+    """A bank debit takes days; so does whoever makes an order on Monday."""
+    await claimed(db, created_at=NOW - timedelta(days=28))
+    account = Account(replace(PAID, id=known, created_at=NOW - timedelta(days=33)))
+
+    await NightlyBooks(db, account, unclaimed_after=timedelta(minutes=15)).round()
+
+    async with db.platform() as session:
+        assert (await session.exec(select(Alert.cause))).all() == alarmed

@@ -89,7 +89,8 @@ async def _books(settings: WorkerSettings, db: Database, days: int) -> Books:
     young = utc_now() - timedelta(seconds=2 * settings.unclaimed_after_seconds)
     async with aclosing(stripe):
         payments = await stripe.succeeded_since(since)
-        return await books(db, payments, since=since, young=young)
+        ask = stripe.payment
+        return await books(db, payments, since=since, young=young, ask=ask)
 
 
 async def _orphans(settings: WorkerSettings, db: Database) -> list[Orphan]:
