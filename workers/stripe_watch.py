@@ -328,22 +328,27 @@ class StripeWatch:
         async with self._db.platform() as session:
             first = await session.get_one(Order, first_id)
             waiting = await _unpaid_like(session, first)
-        if not waiting and first.stripe_customer_id is not None:
+        if first.stripe_customer_id is not None:
             payments = await self._payments.payments_of(
                 first.stripe_customer_id, since=first.created_at - timedelta(hours=24)
             )
             async with self._db.platform() as session:
                 known = await _known(session, [payment.id for payment in payments])
             if judge(due(first), payments, known).payment is not None:
-                try:
-                    await self._order(repeats[0].id)
-                except DomainError as refused:
-                    # Its payment stays unclaimed, and so is listed for a person.
-                    _log.warning("repeat_refused", code=refused.code)
-                    await self._close(repeats[:1])
+                # One that waits claims it first; then there is another one, or none.
+                if not waiting:
+                    await self._order_or_close(repeats[0])
                 return
         late = utc_now() - _REPEAT_WAITS
         await self._close([repeat for repeat in repeats if repeat.created_at < late])
+
+    async def _order_or_close(self, repeat: OrderRepeat) -> None:
+        try:
+            await self._order(repeat.id)
+        except DomainError as refused:
+            # Its payment stays unclaimed, and so is listed for a person.
+            _log.warning("repeat_refused", code=refused.code)
+            await self._close([repeat])
 
     async def _close(self, repeats: Sequence[OrderRepeat]) -> None:
         """Repeats, and nothing else."""

@@ -96,6 +96,31 @@ async def test_one_payment_and_sixty_identical_bodies_make_one_website(
     await balanced(here)
 
 
+async def test_a_repeat_is_not_closed_before_stripe_was_asked_for_its_payment(
+    here: World,
+) -> None:
+    customer = (await here.pay(PRICE, email=EMAIL))["customer"]["id"]
+    await here.pay(PRICE, customer=customer)
+    await here.fault("stripe", {"kind": "fail", "op": "GET *", "times": 10_000})
+    for _ in range(2):
+        await here.order(customer=customer, email=EMAIL)
+    (repeat,) = await repeats(here)
+    async with here.db.platform() as session:
+        row = await session.get_one(OrderRepeat, repeat.id)
+        row.created_at = utc_now() - timedelta(minutes=16)
+        await session.commit()
+
+    await here.wired.stripe_watch.repeats()
+
+    assert [one.status for one in await repeats(here)] == [RepeatStatus.HELD]
+    await here.fault("stripe")
+    await here.until(
+        lambda: completed(here), lambda done: len(done) == 2, within=PATIENT
+    )
+    await golden(here, orders=2)
+    await balanced(here)
+
+
 async def test_a_payment_whose_order_never_came_becomes_an_order_or_a_refund(
     watchful: World,
 ) -> None:
