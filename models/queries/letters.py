@@ -12,7 +12,7 @@ from models.cloudpods import CloudPod
 from models.database import Session
 from models.jobs import Job
 from models.money import to_decimal
-from models.orders import Order, OrderItem
+from models.orders import OrderItem
 from models.outbox import OutboxMessage
 from models.payments import PaymentRefund
 from models.products import Product
@@ -42,7 +42,6 @@ async def facts_of(
 
 
 async def _of_order(session: Session, order_id: UUID) -> dict[str, Any]:
-    order = await session.get_one(Order, order_id)
     rows = await session.exec(
         select(Product.name, Job.status, Website.domain)
         .select_from(OrderItem)
@@ -53,13 +52,16 @@ async def _of_order(session: Session, order_id: UUID) -> dict[str, Any]:
         .order_by(col(OrderItem.position))
     )
     lines = rows.all()
+    # Of one payment, whose currency need not be the order's.
     given_back = await session.exec(
-        select(func.sum(PaymentRefund.amount)).where(
+        select(
+            func.sum(PaymentRefund.amount), func.max(col(PaymentRefund.currency))
+        ).where(
             PaymentRefund.order_id == order_id,
             col(PaymentRefund.status).in_(GIVEN_BACK),
         )
     )
-    refunded = int(given_back.one() or 0)
+    amount, currency = given_back.one()
     delivered = [
         {"name": name, "url": f"http://{domain}/" if domain else ""}
         for name, status, domain in lines
@@ -72,9 +74,7 @@ async def _of_order(session: Session, order_id: UUID) -> dict[str, Any]:
         "missing": ", ".join(
             name for name, status, _ in lines if status != JobStatus.SUCCEEDED
         ),
-        "refunded": f"{to_decimal(refunded)} {order.currency.upper()}"
-        if refunded
-        else "",
+        "refunded": f"{to_decimal(int(amount))} {currency.upper()}" if amount else "",
     }
 
 

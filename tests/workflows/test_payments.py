@@ -9,7 +9,8 @@ import pytest
 from sqlmodel import select
 from temporalio.testing import WorkflowEnvironment
 
-from api.services import payments
+from api.services import decisions, payments
+from api.services.decisions import Wish
 from models.alerts import Alert
 from models.base import utc_now
 from models.database import Database
@@ -20,6 +21,7 @@ from models.orders import Order, OrderRepeat
 from models.payments import PaymentRefund, UnclaimedPayment
 from models.queries.refunds import FAILED
 from models.states import (
+    Act,
     JobStatus,
     OrderStatus,
     Reason,
@@ -30,7 +32,7 @@ from models.states import (
 )
 from tests.judge import balanced, golden
 from tests.workflows.operator import OPERATOR, abort_order, mails_with
-from tests.workflows.shop import PATIENT, PRICE, buy, settled, waiting
+from tests.workflows.shop import PATIENT, PRICE, buy, line_of, settled, waiting
 from tests.world import DOMAIN, GROWTH, Providers, World, world
 from workers.stripe_watch import REFUSALS
 
@@ -191,6 +193,44 @@ async def test_a_payment_whose_order_is_aborted_unproven_waits_for_a_person_agai
     second = await order_for(here, listed)
     assert second.order_id != first.order_id, "an order that is over is no order"
     await here.parked(await here.read(Job, second.job_id), within=PATIENT)
+
+
+async def test_whoever_paid_too_little_is_not_told_that_nothing_was_charged(
+    here: World,
+) -> None:
+    paid = await here.pay(PRICE - 1, email=EMAIL)
+    order = await here.order(customer=paid["customer"]["id"], email=EMAIL)
+    root = await here.parked(await here.job_of(order), within=PATIENT)
+    assert root.unclaimed, "we have it"
+
+    await abort_order(here, root)
+
+    await here.ended(root, within=PATIENT)
+    told = partial(mails_with, here, f"your order {str(order.id)[:8]} was cancelled")
+    (mail,) = await here.until(told, lambda mails: len(mails) == 1)
+    assert "charged" not in mail["text"]
+    assert "If you have paid" in mail["text"]
+
+
+async def test_what_is_given_back_is_told_in_the_money_that_was_paid(
+    here: World,
+) -> None:
+    paid = await here.pay(PRICE, currency="eur", email=EMAIL)
+    order = await here.order(customer=paid["customer"]["id"], email=EMAIL)
+    root = await here.parked(await here.job_of(order), within=PATIENT)
+    await here.fault("powerdns", {"kind": "reject", "op": "PATCH *", "times": 10_000})
+    correction = {"paymentIntentId": paid["payment_intent"]["id"]}
+    async with here.db.platform() as session:
+        wish = Wish(Act.RETRY, "agreed by telephone", correction=correction)
+        await decisions.go_on(session, OPERATOR, root.id, wish)
+    line = await here.parked(await line_of(here, order), within=PATIENT)
+
+    await abort_order(here, line)
+
+    await settled(here, order)
+    told = partial(mails_with, here, "We have refunded")
+    (mail,) = await here.until(told, lambda mails: len(mails) == 1, within=PATIENT)
+    assert "We have refunded 54.98 EUR" in mail["text"]
 
 
 async def order_for(world: World, payment: UnclaimedPayment) -> Placed:
