@@ -10,7 +10,7 @@ from models.api_keys import ApiKey, Scope, may_make, mint
 from models.audit import Action
 from models.base import utc_now
 from models.database import Session
-from models.queries import audit
+from models.queries import audit, decisions
 from models.queries.audit import By
 from models.queries.slices import Slice, Window, by_id, page
 from models.users import User
@@ -66,14 +66,17 @@ async def revoke(session: Session, by: By, key_id: UUID) -> ApiKey:
     row = await by_id(session, ApiKey, key_id, lock=True)
     if row.revoked_at is None:
         row.revoked_at = utc_now()
+        await decisions.forget_codes(session, row.id)
         await _record(session, by, row, Action.KEY_REVOKED)
     return row
 
 
 async def revoke_beyond(session: Session, by: By, maker: User) -> None:
-    """Ends the keys of somebody who could not make them any more: a key does not
-    outlive the trust in whoever holds it. Safe to repeat."""
+    """Ends the keys of somebody who could not make them any more, and the codes with
+    which they could decide: neither outlives the trust in whoever holds it. Safe to
+    repeat."""
     await session.flush()  # first the user's row, on which the maker of a key waits
+    await decisions.forget_codes(session, maker.id)
     disabled = maker.disabled_at is not None
     query = (
         select(ApiKey)
@@ -87,6 +90,7 @@ async def revoke_beyond(session: Session, by: By, maker: User) -> None:
     for row in (await session.exec(query)).all():
         if disabled or not may_make(maker.roles, row.scopes):
             row.revoked_at = utc_now()
+            await decisions.forget_codes(session, row.id)
             await _record(session, by, row, Action.KEY_REVOKED, why)
 
 

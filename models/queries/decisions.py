@@ -5,13 +5,13 @@ from uuid import UUID, uuid5
 
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import col, select
+from sqlmodel import col, delete, select
 
 from models.audit import Action
 from models.base import utc_now
 from models.database import Session
 from models.errors import Busy
-from models.jobs import Decision, Job, JobStep
+from models.jobs import Decision, DecisionCode, Job, JobStep
 from models.orders import OrderItem
 from models.queries import audit, jobs, services
 from models.queries.audit import By
@@ -119,6 +119,16 @@ async def tell(session: Session, job: Job, decision: Decision, by: By) -> None:
             "verified": decision.verified,
         },
         event_id=uuid5(decision.id, "audit"),
+    )
+
+
+async def forget_codes(session: Session, author_id: UUID) -> None:
+    """Those that this user or key was given, and has not used."""
+    await session.exec(
+        delete(DecisionCode).where(
+            col(DecisionCode.author_id) == author_id,
+            col(DecisionCode.used_at).is_(None),
+        )
     )
 
 

@@ -16,13 +16,15 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 from sqlmodel import col, select
 
+from activities.calls import JobRef, SignalReceived
+from activities.jobs import JobActivities
 from api.app import create_app
 from api.auth.demand import Demand
 from api.settings import ApiSettings
 from models.api_keys import ApiKey, Scope, key_hash
 from models.base import utc_now
 from models.database import Database
-from models.states import JobStatus
+from models.states import Act, JobKind, JobStatus, Reason
 from models.tenants import MIGRAHOSTING
 from models.users import Role, User
 from tests.api import rows
@@ -181,6 +183,25 @@ async def test_a_revoked_key_is_refused_by_the_very_next_request_of_any_process(
     [event] = await told(db, "key.revoked")
     assert event.entity_id == given["id"]
     assert (await admin.delete(f"{ROUTE}/{uuid4()}")).status_code == 404
+
+
+async def test_a_code_for_the_temporal_ui_ends_with_the_key_that_got_it(
+    admin: httpx.AsyncClient, api: httpx.AsyncClient, db: Database
+) -> None:
+    given = await made(admin, "read", "decide")
+    waits = JobStatus.NEEDS_ATTENTION
+    job = rows.job(status=waits, step="create_site", reason=Reason.REJECTED)
+    await rows.add(db, job)
+    issued = await api.post(
+        f"/api/jobs/{job.id}/codes", json={"act": "retry"}, headers=key(given)
+    )
+    assert issued.status_code == 201, issued.text
+
+    assert (await admin.delete(f"{ROUTE}/{given['id']}")).status_code == 204
+
+    ref = JobRef(job.id, job.tenant_id, job.subject_id, JobKind.WEBSITE_PROVISION)
+    signal = SignalReceived(ref, Act.RETRY, None, issued.json()["code"], 1)
+    assert await JobActivities(db).accept_signal(signal) is None
 
 
 async def maker(log_in: LogIn, db: Database, role: Role) -> tuple[Any, User]:

@@ -9,8 +9,11 @@ import httpx
 import pytest
 from sqlmodel import select
 
+from activities.calls import JobRef, SignalReceived
+from activities.jobs import JobActivities
 from models.base import utc_now
 from models.database import Database
+from models.states import Act, JobKind, JobStatus, Reason
 from models.users import Invitation, Role, User
 from tests.api import rows
 from tests.api.audited import told
@@ -203,6 +206,30 @@ async def test_a_removed_user_is_out_at_once_and_stays_in_the_books(
     assert (await admin.put(olga.where, json={"status": "active"})).status_code == 200
     assert (await olga.client.get("/api/jobs")).status_code == 401
     assert len(await told(db, "user.enabled")) == 1
+
+
+@pytest.mark.parametrize(
+    "change", [{"status": "disabled"}, {"roles": ["viewer"]}, {}], ids=str
+)
+async def test_codes_for_the_temporal_ui_end_with_the_right_to_decide(
+    api: httpx.AsyncClient,
+    db: Database,
+    admin: httpx.AsyncClient,
+    change: dict[str, Any],
+) -> None:
+    olga = await person(api, db, Role.OPERATOR)
+    waits = JobStatus.NEEDS_ATTENTION
+    job = rows.job(status=waits, step="create_site", reason=Reason.REJECTED)
+    await rows.add(db, job)
+    issued = await olga.client.post(f"/api/jobs/{job.id}/codes", json={"act": "retry"})
+    assert issued.status_code == 201, issued.text
+    ref = JobRef(job.id, job.tenant_id, job.subject_id, JobKind.WEBSITE_PROVISION)
+    signal = SignalReceived(ref, Act.RETRY, None, issued.json()["code"], 1)
+
+    assert (await admin.put(olga.where, json=change)).status_code == 200
+
+    decided = await JobActivities(db).accept_signal(signal)
+    assert (decided is None) == bool(change)
 
 
 async def test_the_last_admin_of_a_tenant_stays(
