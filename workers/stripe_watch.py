@@ -61,6 +61,7 @@ _FAR_LOOK_EVERY = timedelta(hours=1)
 _REPEAT_WAITS = timedelta(minutes=15)
 
 
+# Listed in the moment in which its order claimed it.
 _UNLIST_CLAIMED = (
     update(UnclaimedPayment)
     .where(
@@ -259,6 +260,7 @@ class StripeWatch:
         since = now - (_LOOK_FAR_BACK if far else _LOOK_BACK)
         succeeded = await self._payments.succeeded_since(since)
         async with self._db.platform() as session:
+            await session.exec(_UNLIST_CLAIMED)
             await session.exec(_LIST_ANEW)
             known = await _known(session, [payment.id for payment in succeeded])
             await session.commit()

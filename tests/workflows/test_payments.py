@@ -172,6 +172,28 @@ async def test_a_listed_payment_comes_off_the_list_when_its_order_comes_late(
     assert (await balanced(here)).claimed == PRICE
 
 
+async def test_a_payment_that_was_listed_just_as_it_was_claimed_comes_off_the_list(
+    here: World,
+) -> None:
+    paid = await here.pay(PRICE, email=EMAIL)
+    order = await here.order(customer=paid["customer"]["id"], email=EMAIL)
+    await settled(here, order)
+    late = UnclaimedPayment(
+        stripe_payment_intent_id=paid["payment_intent"]["id"],
+        amount=PRICE,
+        currency="usd",
+        paid_at=utc_now(),
+    )
+    async with here.db.platform() as session:
+        session.add(late)
+        await session.commit()
+
+    await here.wired.stripe_watch.payments()
+
+    row = await here.read(UnclaimedPayment, late.id)
+    assert (row.status, row.order_id) == (UnclaimedStatus.CLAIMED, order.id)
+
+
 async def test_a_payment_whose_order_is_aborted_unproven_waits_for_a_person_again(
     watchful: World,
 ) -> None:
