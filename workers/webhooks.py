@@ -7,13 +7,12 @@ import base64
 import hashlib
 import hmac
 import json
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Final
 from uuid import UUID, uuid5
 
 import httpx
 
+from activities.providers.http import retry_after
 from models.base import utc_now
 from models.database import Database
 from models.outbox import OutboxMessage
@@ -83,7 +82,7 @@ class OperatorHook:
                 return None
             kind = EndpointGone if answer.status_code == 410 else EndpointRefused
             raise kind(
-                answer.status_code, _retry_after(answer.headers.get("retry-after"))
+                answer.status_code, retry_after(answer.headers.get("retry-after"))
             )
 
     async def failed_for_good(self, message: OutboxMessage, error: Exception) -> bool:
@@ -130,17 +129,3 @@ def signature_headers(
         "webhook-signature": f"v1,{digest.decode()}",
         "X-Webhook-Signature": f"sha256={plain.hex()}",
     }
-
-
-def _retry_after(header: str | None) -> float | None:
-    """Seconds; both forms of the header are known."""
-    if header is None:
-        return None
-    if header.strip().isdigit():
-        return float(header)
-    try:
-        at = parsedate_to_datetime(header)
-    except ValueError:
-        return None
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return max(0.0, (at - datetime.now(UTC)).total_seconds())

@@ -6,6 +6,7 @@
 any other               ProviderRejected, code `http_<status>`
 """
 
+import re
 from collections.abc import Collection
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -22,6 +23,8 @@ from activities.errors import (
 from activities.gate import Gate
 
 _DEFAULT_REST = 5.0
+_LONGEST_REST = 86_400.0
+_SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
 _TRY_AGAIN = {408, 425}
 
 
@@ -99,15 +102,17 @@ class HttpApi:
 
 
 def retry_after(header: str | None) -> float | None:
-    """Seconds to wait, from either form of the header; None if absent or unreadable."""
+    """Seconds to wait, a day at most, from either form of the header; None if it is
+    absent or unreadable."""
     if not header:
         return None
-    if header.strip().isdigit():
-        return float(header)
+    if _SECONDS.fullmatch(header.strip()):
+        return min(float(header), _LONGEST_REST)
     try:
         moment = parsedate_to_datetime(header)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+    rest = (moment - datetime.now(UTC)).total_seconds()
+    return min(max(0.0, rest), _LONGEST_REST)

@@ -5,7 +5,6 @@ caller or an event says about money; every answer is Stripe's own object, fetche
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -15,6 +14,7 @@ from activities.errors import ProviderDown, ProviderError, ProviderRejected
 from activities.errors import ProviderThrottled as Throttled
 from activities.gate import Gate
 from activities.payments import Payment, Refund, StripeEvent
+from activities.providers.http import retry_after
 
 T = TypeVar("T")
 
@@ -206,10 +206,9 @@ def _told(error: stripe.StripeError) -> ProviderError:
     code = error.code or (error.error and error.error.code) or ""
     message = error.user_message or code or type(error).__name__
     if status == 429:
-        retry_after = _RETRY_AFTER
-        with suppress(KeyError, ValueError):
-            retry_after = float((error.headers or {})["retry-after"])
-        return Throttled("stripe", message, retry_after=retry_after)
+        asked = retry_after((error.headers or {}).get("retry-after"))
+        rest = _RETRY_AFTER if asked is None else asked
+        return Throttled("stripe", message, retry_after=rest)
     if status == 401:
         # Stripe's own words quote the key.
         return ProviderRejected("stripe", "the API key is refused", code="unauthorized")

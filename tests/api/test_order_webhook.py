@@ -242,6 +242,17 @@ async def test_an_old_standard_webhook_is_refused(
     assert await nothing_stored(db)
 
 
+@pytest.mark.parametrize("timestamp", ["", "soon", "-1", "9" * 400, "9" * 5000])
+async def test_a_time_that_is_none_is_refused(
+    api: httpx.AsyncClient, db: Database, timestamp: str
+) -> None:
+    raw = json.dumps(order()).encode()
+    headers = {**standard(raw), "webhook-timestamp": timestamp}
+    answer = await api.post(ORDER_CREATED, content=raw, headers=headers)
+    assert answer.status_code == 401
+    assert await nothing_stored(db)
+
+
 async def test_a_secret_of_the_standards_form_signs_with_its_decoded_key(
     settings: ApiSettings, db: Database
 ) -> None:

@@ -151,3 +151,19 @@ def test_both_forms_of_retry_after_are_read() -> None:
     assert retry_after(long_ago) == 0
     assert retry_after("soon") is None
     assert retry_after(None) is None
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("9" * 400, 86_400),
+        ("Wed, 21 Oct 9999 07:28:00 GMT", 86_400),
+        ("Wed, 21 Oct 99999999999 07:28:00 GMT", None),
+        ("\N{SUPERSCRIPT TWO}", None),
+        ("nan", None),
+    ],
+)
+def test_no_retry_after_closes_an_account_for_longer_than_a_day(
+    header: str, seconds: float | None
+) -> None:
+    assert retry_after(header) == seconds
