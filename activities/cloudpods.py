@@ -210,12 +210,7 @@ class CloudPodActivities(OnCluster):
                     job.input = {**job.input, "was": str(pod.status)}
                 pod.terminate()
             await session.commit()
-        effect = await self._effects.find(
-            call, provider=PROVIDER, kind="guest", reference=str(call.subject_id)
-        )
-        if effect is None or effect.state != EffectState.PRESENT:
-            return False
-        return await left_of(self._cluster, effect) is not None
+        return await self._left(call) is not None
 
     @activity.defn
     async def end_pod_removal(self, call: StepCall) -> None:

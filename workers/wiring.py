@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from temporalio.client import Client
@@ -28,10 +28,12 @@ from activities.providers.stripe import StripeAccount
 from activities.refunds import RefundActivities
 from activities.store import Store
 from activities.websites import WebsiteActivities
+from models.cloudpods import CloudPod
 from models.database import Database
 from models.effects import Effect
 from models.queries.services import plan_of
 from models.servers import Server
+from models.states import ServiceStatus
 from models.vault import Vault
 from models.websites import site_user
 from workers.alarms import Alarms, pollers
@@ -51,6 +53,13 @@ from workers.webhooks import OperatorHook
 from workflows.schedules import BackupSchedules
 
 ClientsOf = Callable[[WorkerSettings, Client, AccountGates], Clients]
+
+# A CloudPod's guest is its acts' to make and to take away, whichever is given up.
+_IN_USE: Final = (
+    ServiceStatus.ACTIVE,
+    ServiceStatus.SUSPENDED,
+    ServiceStatus.TERMINATING,
+)
 
 
 @dataclass
@@ -252,6 +261,10 @@ def _checks(
         await schedules.remove(UUID(effect.facts["website_id"]))
 
     async def guest_exists(effect: Effect) -> bool:
+        async with db.platform() as session:
+            pod = await session.get_one(CloudPod, effect.owner_id)
+        if pod.status in _IN_USE:
+            return False
         return await find_ours(cluster, effect) is not None
 
     async def remove_guest(effect: Effect) -> None:

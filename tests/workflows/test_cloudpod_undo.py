@@ -1,9 +1,14 @@
 """An act on a CloudPod is given up: what its order delivered stays whole."""
 
+from datetime import timedelta
+from functools import partial
 from uuid import uuid4
+
+from sqlmodel import select
 
 from api.services import acts
 from api.services import cloudpods as service
+from models.base import utc_now
 from models.cloudpods import CloudPod
 from models.effects import Effect
 from models.jobs import Job
@@ -14,11 +19,51 @@ from models.states import (
     JobKind,
     JobStatus,
     Reason,
+    SaveKind,
     ServiceStatus,
 )
 from tests.workflows.operator import OPERATOR, abort_item
-from tests.workflows.pods import MINI, SILENT, a_pod
+from tests.workflows.pods import MINI, SILENT, a_pod, ask
 from tests.world import World
+
+BACKUP = partial(service.save, kind=SaveKind.BACKUP)
+
+
+async def done(world: World, job: Job) -> None:
+    job = await world.ended(job, within=60)
+    assert job.status == JobStatus.SUCCEEDED, job
+
+
+async def rebuilt_after_its_abort(world: World, pod: CloudPod) -> Effect:
+    """A rebuild was given up before its new guest was there; it came all the same. The
+    ledger is not sure of it."""
+    lost = {"kind": "execute_then_timeout", "op": "POST /nodes/{node}/lxc"}
+    slow = {"kind": "slow", "op": "task vzcreate", "seconds": 6, "times": 1}
+    await world.fault("proxmox", {**lost, "seconds": 0.05, "times": 1}, slow)
+    job = await world.parked(await ask(world, service.rebuild, pod))
+    assert job.step == "create_guest"
+    await abort_item(world, job)
+    assert (await world.ended(job)).status == JobStatus.FAILED
+
+    async def whole() -> bool:
+        guest = world.providers.proxmox.cluster.guest(pod.vmid)
+        return guest is not None and not guest.lock
+
+    await world.until(whole, bool)
+    async with world.db.platform() as session:
+        found = await session.exec(
+            select(Effect).where(Effect.reference == str(pod.id))
+        )
+        return found.one()
+
+
+async def look_now(world: World, effect: Effect) -> None:
+    """As in a minute."""
+    async with world.db.platform() as session:
+        row = await session.get_one(Effect, effect.id)
+        row.check_at = utc_now() - timedelta(seconds=1)
+        await session.commit()
+    await world.wired.rechecks.round()
 
 
 async def test_a_rebuild_given_up_leaves_the_new_guest(pods: World) -> None:
@@ -34,6 +79,37 @@ async def test_a_rebuild_given_up_leaves_the_new_guest(pods: World) -> None:
     assert (await pods.ended(job)).status == JobStatus.FAILED
     assert pods.providers.proxmox.cluster.guest(pod.vmid).status == "running"
     assert (await pods.read(CloudPod, pod.id)).status == ServiceStatus.ACTIVE
+
+
+async def test_what_a_given_up_rebuild_has_made_is_no_orphan_once_it_is_used(
+    pods: World,
+) -> None:
+    pod = await a_pod(pods)
+    backup = await ask(pods, BACKUP, pod)
+    await done(pods, backup)
+    effect = await rebuilt_after_its_abort(pods, pod)
+    async with pods.db.platform() as session:
+        (save,) = await service.cloudpods.saves(session, pod.id, SaveKind.BACKUP)
+    await done(pods, await ask(pods, service.go_back, pod, save.id, SaveKind.BACKUP))
+
+    await look_now(pods, effect)
+
+    guest = pods.providers.proxmox.cluster.guest(pod.vmid)
+    assert guest is not None
+    assert guest.status == "running"
+
+
+async def test_what_a_given_up_rebuild_has_made_is_backed_up_before_its_removal(
+    pods: World,
+) -> None:
+    pod = await a_pod(pods)
+    await rebuilt_after_its_abort(pods, pod)
+    await done(pods, await ask(pods, service.restart, pod))
+
+    await done(pods, await ask(pods, service.delete, pod))
+
+    made = [effect for effect, _ in await pods.effects("proxmox")]
+    assert "backup.made" in made
 
 
 async def test_a_later_run_of_a_repair_given_up_leaves_the_guest(pods: World) -> None:
