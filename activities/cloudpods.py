@@ -222,8 +222,13 @@ class CloudPodActivities(OnCluster):
                 pod.seen, pod.seen_at = "absent", utc_now()
             await addresses.give_back(session, pod.id)
             await cloudpods.without_save(session, job.id)
-            subscription = await session.get(Subscription, pod.subscription_id)
-            if subscription is not None:
+            subscription = await session.get(
+                Subscription, pod.subscription_id, with_for_update=True
+            )
+            # It may have another CloudPod by now, if this one had failed.
+            if subscription is not None and not await cloudpods.living_of(
+                session, subscription.id
+            ):
                 subscription.terminate()
             await jobs.cancel_unbegun(session, pod.id, "the CloudPod was removed")
             finish(job)

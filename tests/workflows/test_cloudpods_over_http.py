@@ -13,6 +13,7 @@ from models.states import JobStatus, SuspensionReason
 from models.users import Role
 from tests.workflows.doors import Door, opened
 from tests.workflows.operator import abort_item
+from tests.workflows.pods import SILENT
 from tests.world import World
 
 KVM, LXC = "cloudpod_mini", "cloudpod_nano"
@@ -68,13 +69,7 @@ async def test_its_ssh_keys_are_in_the_guest_and_new_ones_after_a_rebuild(
 async def test_an_aborted_wish_leaves_the_paid_subscription_for_another(
     door: Door,
 ) -> None:
-    silent = {
-        "kind": "fail",
-        "op": "GET /nodes/{node}/qemu/{vmid}/agent/*",
-        "times": 1000,
-        "message": "QEMU guest agent is not running",
-    }
-    await door.world.fault("proxmox", silent)
+    await door.world.fault("proxmox", SILENT)
     wish = await door.wish(KVM)
     asked = (await door.call("POST", "", by=Role.ADMIN, **wish)).json()
     job = await door.world.parked(await door.world.read(Job, asked["job"]["id"]))
@@ -92,6 +87,25 @@ async def test_an_aborted_wish_leaves_the_paid_subscription_for_another(
         [],
         "console",
     )
+
+
+async def test_a_failed_one_is_removed_and_leaves_the_subscription_to_its_successor(
+    door: Door,
+) -> None:
+    await door.world.fault("proxmox", SILENT)
+    wish = await door.wish(KVM)
+    asked = (await door.call("POST", "", by=Role.ADMIN, **wish)).json()
+    job = await door.world.parked(await door.world.read(Job, asked["job"]["id"]))
+    await abort_item(door.world, job)
+    assert (await door.ended(asked)).status == JobStatus.FAILED
+    await door.world.fault("proxmox")
+    again = await door.done("POST", "", by=Role.ADMIN, **wish)
+
+    await door.done("DELETE", f"/{asked['cloudPod']['id']}")
+
+    assert await door.subscription(wish) == "active"
+    await door.done("DELETE", f"/{again['cloudPod']['id']}")
+    assert await door.subscription(wish) == "terminated"
 
 
 async def test_every_act_answers_with_its_job_and_is_done(door: Door) -> None:
