@@ -151,18 +151,21 @@ class CloudPodActs(OnCluster):
 
     @activity.defn
     async def release_size(self, call: StepCall) -> None:
-        """The undo: CPU and memory as before. A disk that has grown stays grown, and
-        only that one."""
+        """The undo: CPU and memory as before, and it runs again if it was ended for
+        the new ones. A disk that has grown stays grown, and only that one."""
         pod, _node = await self._placed(call)
         place = await self._held(call)
         async with self._store.step(call) as (session, job):
             before, wanted = job.input["from"], job.input["to"]
+            stands_by_us = "ended" in job.input
             await session.commit()
         grown = False
         if place is not None:
             await self._cluster.configure(
                 place, cores=before["cores"], memory=before["memory"]
             )
+            if stands_by_us:
+                await self._start(place)
             grown = await self._disk(pod, place) >= wanted["disk"]
         async with self._store.step(call) as (session, _):
             pod = await cloudpods.get(session, call.subject_id, lock=True)
@@ -179,6 +182,9 @@ class CloudPodActs(OnCluster):
         if pod.kind != GuestKind.QEMU:
             return
         if await self._cluster.pending(place):
+            async with self._store.step(call) as (session, job):
+                job.input = {**job.input, "ended": True}
+                await session.commit()
             await self._end(place)
         await self._start(place)
 

@@ -112,6 +112,24 @@ async def test_what_a_given_up_rebuild_has_made_is_backed_up_before_its_removal(
     assert "backup.made" in made
 
 
+async def test_a_resize_given_up_after_it_has_ended_its_guest_starts_it_again(
+    pods: World,
+) -> None:
+    pod = await a_pod(pods, MINI)
+    op = "POST /nodes/{node}/qemu/{vmid}/status/start"
+    full = {"kind": "fail", "op": op, "status": 403, "times": 1000}
+    await pods.fault("proxmox", full)
+    job = await pods.parked(await ask(pods, partial(service.resize, memory=8192), pod))
+    guest = pods.providers.proxmox.cluster.guest(pod.vmid)
+    assert (job.step, guest.status) == ("apply_size", "stopped")
+    await pods.fault("proxmox")
+
+    await abort_item(pods, job)
+
+    assert (await pods.ended(job)).status == JobStatus.FAILED
+    assert (guest.status, int(guest.config["memory"])) == ("running", pod.memory)
+
+
 async def test_a_later_run_of_a_repair_given_up_leaves_the_guest(pods: World) -> None:
     pod = await a_pod(pods, MINI)
     guest = pods.providers.proxmox.cluster.guest(pod.vmid)
