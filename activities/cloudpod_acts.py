@@ -286,6 +286,7 @@ class CloudPodActs(OnCluster):
             self._cluster,
             await self._cluster.restore(place, str(save.volid), over=True),
         )
+        await self._lose_snapshots(call)
         await self._promise(pod, place)
         await self._start(place)
 

@@ -143,6 +143,7 @@ class CloudPodMoves(Placing):
         if not await self._is_on(pod, there):
             volid = await self._kept(call, target)
             await self._clear(call, pod, here, there)
+            await self._lose_snapshots(call)
             upid = await self._cluster.restore(target, volid, over=False)
             await self._effects.note(effect, carrying=upid)
             await ended(self._cluster, upid)

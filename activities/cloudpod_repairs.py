@@ -89,6 +89,7 @@ class CloudPodRepairs(Placing):
             await session.commit()
 
     async def _way_back(self, call: StepCall, vmid: int, node: Server) -> str:
+        await self._lose_snapshots(call)
         listed = await self._cluster.backups(node.name, self._backups, vmid)
         async with self._store.step(call) as (session, _):
             newest = await cloudpods.newest_backup(

@@ -150,6 +150,7 @@ class CloudPodActivities(OnCluster):
             # Where it is asked for once it is gone.
             await self._effects.note(effect, node=place.node)
         await destroy(self._cluster, effect)
+        await self._lose_snapshots(call)
         await self._effects.removed(effect, upid=None)
 
     @activity.defn

@@ -118,6 +118,12 @@ class OnCluster:
             return None
         return await left_of(self._cluster, effect)
 
+    async def _lose_snapshots(self, call: StepCall) -> None:
+        """Its guest is gone, and they with it; the next one has none."""
+        async with self._store.step(call) as (session, _):
+            await cloudpods.lose_snapshots(session, call.subject_id)
+            await session.commit()
+
     async def _see_running(self, pod: CloudPod, place: Any) -> None:
         """Asks the guest itself where it answers."""
         if await self._cluster.status(place) != "running":

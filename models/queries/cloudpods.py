@@ -127,6 +127,19 @@ async def fail_unkept(session: Session, cloudpod_id: UUID) -> None:
     )
 
 
+async def lose_snapshots(session: Session, cloudpod_id: UUID) -> None:
+    """They lay beside the disks of a guest that is no more: each leaves its name."""
+    await session.exec(
+        update(CloudPodSave)
+        .where(
+            col(CloudPodSave.cloudpod_id) == cloudpod_id,
+            col(CloudPodSave.kind) == SaveKind.SNAPSHOT,
+            col(CloudPodSave.status) == BackupStatus.STORED,
+        )
+        .values(status=BackupStatus.FAILED)
+    )
+
+
 async def newest_backup(
     session: Session, cloudpod_id: UUID, volids: Collection[str]
 ) -> CloudPodSave | None:

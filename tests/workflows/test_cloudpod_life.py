@@ -13,11 +13,12 @@ from activities.calls import ACTS, JobRef, Life
 from api.services import cloudpods as service
 from models.cloudpods import CloudPod
 from models.database import Database
-from models.errors import Busy, Denied, Invalid
+from models.errors import Busy, Denied, Invalid, WrongState
 from models.jobs import Job
 from models.queries import cloudpods
 from models.states import (
     BackupStatus,
+    Drift,
     JobKind,
     JobStatus,
     OrderStatus,
@@ -25,10 +26,12 @@ from models.states import (
     ServiceStatus,
     SuspensionReason,
 )
+from tests.workflows.node_paths import REFUSED
 from tests.workflows.operator import OPERATOR, abort_item
 from tests.workflows.pods import (
     MINI,
     NANO,
+    a_move,
     a_pod,
     ask,
     guests,
@@ -260,6 +263,39 @@ async def test_a_save_that_came_to_nothing_leaves_its_name(pods: World) -> None:
             first.id: BackupStatus.FAILED,
             second.id: BackupStatus.STORED,
         }
+
+
+@pytest.mark.parametrize("lost_by", ["rebuild", "restore", "move", "repair"])
+async def test_snapshots_that_go_with_their_guest_are_told_as_kept_no_more(
+    pods: World, lost_by: str
+) -> None:
+    pod = await a_pod(pods, MINI)
+    await done(pods, service.save, pod, SaveKind.BACKUP)
+    await done(pods, service.save, pod, SaveKind.SNAPSHOT, name="nightly")
+    async with pods.db.platform() as session:
+        (backup,) = await cloudpods.saves(session, pod.id, SaveKind.BACKUP)
+
+    if lost_by == "rebuild":
+        await done(pods, service.rebuild, pod)
+    elif lost_by == "restore":
+        await done(pods, service.go_back, pod, backup.id, SaveKind.BACKUP)
+    elif lost_by == "move":
+        await pods.fault("proxmox", REFUSED)
+        move = await pods.ended(await a_move(pods, pod), within=60)
+        assert move.status == JobStatus.SUCCEEDED, move
+    else:
+        cluster = pods.providers.proxmox.cluster
+        cluster.vms.remove(cluster.guest(pod.vmid))
+        async with pods.db.platform() as session:
+            (await session.get_one(CloudPod, pod.id)).drift = Drift.GONE
+            await session.commit()
+        await done(pods, service.repair, pod)
+
+    async with pods.db.platform() as session:
+        (lost,) = await cloudpods.saves(session, pod.id, SaveKind.SNAPSHOT)
+    with pytest.raises(WrongState):
+        await ask(pods, service.go_back, pod, lost.id, SaveKind.SNAPSHOT)
+    await done(pods, service.save, pod, SaveKind.SNAPSHOT, name="nightly")
 
 
 async def test_a_resize_that_is_taken_back_keeps_no_disk_that_has_not_grown(
