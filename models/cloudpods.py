@@ -24,6 +24,8 @@ from models.states import (
 )
 
 _SAVE = re.compile(r"[A-Za-z][A-Za-z0-9_-]{1,39}")
+# As a snapshot's name, Proxmox keeps these for itself.
+_RESERVED: Final = frozenset({"current", "pending", "vzdump"})
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 _LIVE: Final = frozenset({ServiceStatus.ACTIVE})
 _STANDING: Final = frozenset({ServiceStatus.ACTIVE, ServiceStatus.SUSPENDED})
@@ -184,6 +186,8 @@ def save_name(text: str, *, field: str) -> str:
         raise Invalid(
             field, "want a letter, then 1 to 39 letters, digits, hyphens or underscores"
         )
+    if text.lower() in _RESERVED:
+        raise Invalid(field, f"want another name: {text} is Proxmox' own")
     return text
 
 
