@@ -207,12 +207,12 @@ def _is_first(call: StepCall, job: Job) -> bool:
 
 
 async def _way_barred(session: Session, job: Job) -> str | None:
-    """Why the act comes too late. Raises `NotYet` while an earlier one is taken back:
-    its run, if it is a new one, goes on beside the life."""
+    """Why the act comes too late. Raises `NotYet` while an earlier one is taken back,
+    or was begun by a life that somebody ended: its run goes on beside the life."""
     for other in await jobs.open_of(session, job.subject_id):
         if other.kind == JobKind.CLOUDPOD_PROVISION:
             return "the CloudPod was being taken back with its order"
-        if await is_taken_back(session, other, job):
+        if await is_taken_back(session, other, job) or _is_under_way(other, job):
             raise NotYet(f"its {other.kind} is still to end", delay=1.0)
     return None
 
@@ -223,6 +223,13 @@ async def is_taken_back(session: Session, other: Job, job: Job) -> bool:
         return False
     aborted = other.undoing or other.status == JobStatus.UNDOING
     return aborted or await jobs.open_abort(session, other) is not None
+
+
+def _is_under_way(other: Job, job: Job) -> bool:
+    """Whether this other job was asked for earlier, and has a run."""
+    earlier = (other.created_at, other.id) < (job.created_at, job.id)
+    begun = other.status in (JobStatus.RUNNING, JobStatus.NEEDS_ATTENTION)
+    return earlier and begun and other.reason not in jobs.RUN_GONE
 
 
 def _refusal(pod: CloudPod, job: Job) -> str | None:

@@ -3,6 +3,7 @@ decides who lifts that."""
 
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,12 +15,13 @@ from models.cloudpods import CloudPod
 from models.database import Database
 from models.errors import Denied, WrongState
 from models.jobs import Job
-from models.queries import cloudpods
+from models.queries import cloudpods, jobs
 from models.states import JobKind, JobStatus, SaveKind, ServiceStatus, SuspensionReason
 from models.users import Role
 from tests.workflows.operator import OPERATOR, abort_item
-from tests.workflows.pods import a_pod, ask, guests, pod_world
+from tests.workflows.pods import MINI, SILENT, a_pod, ask, guests, pod_world
 from tests.world import Providers, World
+from workflows.names import life_id
 
 PLATFORM = replace(OPERATOR, roles=frozenset({Role.SUPER_ADMIN}))
 ABUSE, UNPAID = SuspensionReason.ABUSE, SuspensionReason.NON_PAYMENT
@@ -93,6 +95,36 @@ async def test_who_asked_first_is_first_also_when_told_of_last(pods: World) -> N
     assert [job.status for job in ends] == [JobStatus.SUCCEEDED] * 2
     begun = [job.started_at for job in ends]
     assert begun == sorted(begun, key=str)
+
+
+async def test_what_a_life_was_handed_goes_on_in_its_turn_when_that_is_ended(
+    pods: World,
+) -> None:
+    pod = await a_pod(pods, MINI)
+    await pods.fault("proxmox", SILENT)
+    first = await pods.parked(await ask(pods, service.restart, pod))
+    behind = await ask(pods, partial(service.rename, name="other"), pod)
+    life = pods.client.get_workflow_handle(life_id(pod.id))
+
+    async def acts() -> list[str]:
+        return list(await life.query("acts"))
+
+    await pods.until(acts, lambda known: behind.workflow_id in known)
+
+    await life.terminate("by hand")
+
+    await pods.until(acts, lambda known: known == [behind.workflow_id])
+    await pods.until(partial(_begun, pods, behind), bool)
+    await abort_item(pods, first)
+    first, behind = await pods.ended(first), await pods.ended(behind)
+    assert (first.status, behind.status) == (JobStatus.FAILED, JobStatus.SUCCEEDED)
+    assert str(behind.started_at) > str(first.ended_at)
+
+
+async def _begun(world: World, job: Job) -> bool:
+    """Whether its run has been at its first step."""
+    async with world.db.platform() as session:
+        return bool(await jobs.steps(session, job.id))
 
 
 def _asked(pod: CloudPod, kind: JobKind, *, minutes_ago: int = 0, **more: Any) -> Job:

@@ -1,8 +1,13 @@
 """Starting a run. The row came first; "already started" means done."""
 
-from temporalio.client import Client, WithStartWorkflowOperation
+from temporalio.client import (
+    Client,
+    WithStartWorkflowOperation,
+    WorkflowExecutionStatus,
+)
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
 
 from activities.calls import JobRef, Life
 from models.states import CLOUDPOD_ACTS
@@ -49,11 +54,13 @@ async def start(client: Client, ref: JobRef, *, batch: bool = False) -> bool:
 
 async def _hand_over(client: Client, ref: JobRef) -> None:
     """An update of the life, which is started if it is not there. Its id is the run's:
-    handed over twice, it is taken once."""
+    handed over twice, it is taken once, and once more by the life after one that was
+    ended. (Temporal gives the answer of a run that is closed, and starts none.)"""
+    ended = await _ended_life(client, ref)
     await client.execute_update_with_start_workflow(
         "take",
         ref,
-        id=workflow_id(ref),
+        id=workflow_id(ref) + (f"@{ended}" if ended else ""),
         start_workflow_operation=WithStartWorkflowOperation(
             LIFE,
             Life(ref.subject_id),
@@ -65,3 +72,14 @@ async def _hand_over(client: Client, ref: JobRef) -> None:
             static_summary=f"cloudpod {str(ref.subject_id)[:8]}",
         ),
     )
+
+
+async def _ended_life(client: Client, ref: JobRef) -> str | None:
+    """The last run of its CloudPod's life, if that is closed."""
+    try:
+        life = await client.get_workflow_handle(life_id(ref.subject_id)).describe()
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
+        return None
+    return None if life.status is WorkflowExecutionStatus.RUNNING else life.run_id
