@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote
+from uuid import UUID
 
 from activities.calls import StepCall
 from activities.effects import EffectLedger
@@ -27,13 +28,14 @@ from activities.guests import (
 from activities.store import Store
 from models.addresses import Address, AddressPool
 from models.base import utc_now
-from models.cloudpods import POSSIBLE_IN, CloudPod
+from models.cloudpods import POSSIBLE_IN, CloudPod, CloudPodSave
 from models.database import Session
 from models.jobs import Job
 from models.queries import addresses, cloudpods, jobs
 from models.servers import Server
 from models.states import (
     CLOUDPOD_ACTS,
+    BackupStatus,
     EffectState,
     GuestKind,
     JobKind,
@@ -92,7 +94,7 @@ class OnCluster:
             begun = job.undoing or job.status == JobStatus.SUCCEEDED
             refusal = None if begun else _refusal(pod, job)
             if not begun and refusal is None and _is_first(call, job):
-                refusal = await _way_barred(session, job)
+                refusal = await _way_barred(session, job) or await _lost(session, job)
             if refusal is not None:
                 job.status = JobStatus.CANCELLED
                 job.message = f"{refusal} when its turn came; nothing was done"
@@ -215,6 +217,16 @@ async def _way_barred(session: Session, job: Job) -> str | None:
         if await is_taken_back(session, other, job) or _is_under_way(other, job):
             raise NotYet(f"its {other.kind} is still to end", delay=1.0)
     return None
+
+
+async def _lost(session: Session, job: Job) -> str | None:
+    """That a rollback's snapshot went with its guest, by what stood before it."""
+    if job.kind != JobKind.CLOUDPOD_ROLLBACK:
+        return None
+    save = await session.get_one(CloudPodSave, UUID(job.input["save_id"]))
+    if save.status == BackupStatus.STORED:
+        return None
+    return f"the snapshot {save.name} was kept no more"
 
 
 async def is_taken_back(session: Session, other: Job, job: Job) -> bool:

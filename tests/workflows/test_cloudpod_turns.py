@@ -81,6 +81,28 @@ async def test_what_stands_behind_a_suspension_is_not_done(pods: World) -> None:
     assert (left.name, left.memory) == (pod.name, pod.memory)
 
 
+async def test_a_rollback_whose_snapshot_went_with_its_guest_is_not_done(
+    pods: World,
+) -> None:
+    pod = await a_pod(pods)
+    await done(pods, service.save, pod, SaveKind.SNAPSHOT, name="before")
+    async with pods.db.platform() as session:
+        (kept,) = await cloudpods.saves(session, pod.id, SaveKind.SNAPSHOT)
+    await pods.control(
+        "proxmox", "PUT", "settings", json={"delays": {"task vzstop": 3}}
+    )
+    rebuild = await ask(pods, service.rebuild, pod)
+
+    back = await ask(pods, service.go_back, pod, kept.id, SaveKind.SNAPSHOT)
+
+    back = await pods.ended(back, within=120)
+    assert (back.status, back.message) == (
+        JobStatus.CANCELLED,
+        "the snapshot before was kept no more when its turn came; nothing was done",
+    )
+    assert (await pods.ended(rebuild)).status == JobStatus.SUCCEEDED
+
+
 async def test_who_asked_first_is_first_also_when_told_of_last(pods: World) -> None:
     pod = await a_pod(pods)
     # What comes in bulk is swept after the rest, so the sweep sees the later one first.
