@@ -3,7 +3,7 @@
 what succeeded = claimed by exactly one order or invoice + refunded + listed
 """
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Protocol
@@ -61,10 +61,10 @@ async def books(
 ) -> Books:
     """Holds each succeeded payment of Stripe's against our claims and refunds.
 
-    `payments`: all that succeeded at Stripe from `since` on. One from after `young`
-    may still find its order. `ask` tells of one that is claimed and not among them: it
-    came while we looked, or is from before `since`, as a bank debit takes days, and a
-    person over the weekend, too.
+    `payments`: all that succeeded at Stripe from `since` on. One from after `young`,
+    or that an operator made an order of, is still to be claimed. `ask` tells of one
+    that is claimed and not among them: it came while we looked, or is from before
+    `since`, as a bank debit takes days, and a person over the weekend, too.
     """
     sums = Books()
     succeeded = [one for one in payments if one.status == "succeeded"]
@@ -95,7 +95,7 @@ class _Ours:
     claims: Mapping[str, PaymentClaim]
     made: Mapping[str, Cents]
     settled: Mapping[str, Cents]
-    listed: Collection[str]
+    unclaimed: Mapping[str, str]
 
 
 async def _ours(session: Session, payment_ids: Sequence[str]) -> _Ours:
@@ -121,17 +121,16 @@ async def _ours(session: Session, payment_ids: Sequence[str]) -> _Ours:
     back: dict[str, dict[str, Cents]] = {status: {} for status in GIVEN_BACK}
     for payment_id, status, amount in refunds.all():
         back[status][payment_id] = int(amount)
-    listed = await session.exec(
-        select(UnclaimedPayment.stripe_payment_intent_id).where(
-            col(UnclaimedPayment.stripe_payment_intent_id).in_(payment_ids),
-            UnclaimedPayment.status == UnclaimedStatus.LISTED,
-        )
+    unclaimed = await session.exec(
+        select(
+            UnclaimedPayment.stripe_payment_intent_id, UnclaimedPayment.status
+        ).where(col(UnclaimedPayment.stripe_payment_intent_id).in_(payment_ids))
     )
     return _Ours(
         claims={one.stripe_payment_intent_id: one for one in claims.all()},
         made=back[RefundStatus.MADE],
         settled=back[RefundStatus.SETTLED],
-        listed=set(listed.all()),
+        unclaimed=dict(unclaimed.all()),
     )
 
 
@@ -148,9 +147,11 @@ def _enter(sums: Books, payment: Payment, ours: _Ours, young: datetime | None) -
         _compare_refunds(sums, payment, ours)
     elif payment.invoice_id is not None:
         sums.invoiced += payment.left
-    elif payment.id in ours.listed:
+    elif (status := ours.unclaimed.get(payment.id)) == UnclaimedStatus.LISTED:
         sums.listed += payment.left
-    elif young is not None and payment.created_at > young:
+    elif status == UnclaimedStatus.ORDERED or (
+        young is not None and payment.created_at > young
+    ):
         sums.waiting += payment.left
     elif payment.left:
         sums.faults.append(f"{payment.id}: {payment.left} belong to nobody")

@@ -12,7 +12,7 @@ from models.alerts import Alert
 from models.base import utc_now
 from models.database import Database
 from models.payments import PaymentClaim, PaymentRefund, UnclaimedPayment
-from models.states import RefundStatus
+from models.states import RefundStatus, UnclaimedStatus
 from models.tenants import MIGRAHOSTING
 from tests.api import rows
 from workers.cli.books import _show
@@ -164,7 +164,7 @@ async def test_more_than_was_settled_by_hand_hides_no_loss(
     )
 
 
-async def test_what_is_listed_or_young_or_an_invoices_is_nobodys_fault(
+async def test_what_is_listed_ordered_young_or_an_invoices_is_nobodys_fault(
     db: Database, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await rows.add(
@@ -175,18 +175,26 @@ async def test_what_is_listed_or_young_or_an_invoices_is_nobodys_fault(
             currency="usd",
             paid_at=NOW,
         ),
+        UnclaimedPayment(
+            stripe_payment_intent_id="pi_ordered",
+            amount=600,
+            currency="usd",
+            paid_at=NOW,
+            status=UnclaimedStatus.ORDERED,
+        ),
     )
 
     sums, _ = await told(
         db,
         capsys,
         replace(PAID, id="pi_listed"),
+        replace(PAID, id="pi_ordered", amount_received=600),
         replace(PAID, id="pi_young", created_at=NOW),
         replace(PAID, id="pi_invoice", invoice_id="in_1"),
     )
 
     assert sums.balanced
-    assert (sums.listed, sums.waiting, sums.invoiced) == (5000, 5000, 5000)
+    assert (sums.listed, sums.waiting, sums.invoiced) == (5000, 5600, 5000)
 
 
 async def test_claims_from_before_the_time_looked_at_are_not_missed(
