@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from models.effects import Effect
 from models.jobs import Decision, Job, JobStep
 from models.orders import Order
 from models.payments import PaymentRefund, UnclaimedPayment
-from models.sessions import LoginSession
+from models.sessions import LoginSession, RefreshToken
 from models.states import EffectState, JobKind, JobStatus, Reason, StepStatus
 from models.tenants import MIGRAHOSTING
 from models.users import Role
@@ -33,7 +33,7 @@ from tests.api import rows
 from tests.api.conftest import add_user, app, no_temporal, settings
 from tests.api.live import Site, live
 from tests.api.people import enrol, log_in, person
-from workers.cli.client import Api, CallFailed, Login
+from workers.cli.client import Api, CallFailed, Login, keep, kept
 from workers.cli.following import states
 from workers.dev.folder import DataFolder
 
@@ -149,6 +149,35 @@ async def test_a_token_that_has_run_out_is_renewed_unseen(mpanel: Terminal) -> N
     assert (said.code, said.err) == (0, "")
     renewed = json.loads(mpanel.file.read_text())
     assert renewed["refresh_token"] != kept["refresh_token"]
+
+
+async def test_two_commands_of_one_login_renew_its_token_one_after_the_other(
+    mpanel: Terminal, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MPANEL_LOGIN_FILE", str(mpanel.file))
+    late, early, later = [Api(replace(kept(), token="run.out.token")) for _ in range(3)]
+    asked = [asyncio.to_thread(one.get, "/api/auth/me") for one in (early, later)]
+    me, again = await asyncio.gather(*asked)
+    async with db.platform() as session:
+        for one in (await session.exec(select(RefreshToken))).all():
+            one.used_at = one.used_at and one.used_at - timedelta(hours=1)
+        await session.commit()
+
+    assert me == again == await asyncio.to_thread(late.get, "/api/auth/me")
+    assert (await mpanel("inbox")).code == 0
+
+
+async def test_a_command_that_outlives_its_login_leaves_the_next_one_alone(
+    mpanel: Terminal, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MPANEL_LOGIN_FILE", str(mpanel.file))
+    api = Api(replace(kept(), token="run.out.token"))
+    other = Login("http://elsewhere.example", "b@example.com", "its", "tokens")
+    keep(other)
+
+    await asyncio.to_thread(api.get, "/api/auth/me")
+
+    assert kept() == other
 
 
 async def test_the_admin_of_a_development_stack_logs_in_by_its_folder(

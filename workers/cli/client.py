@@ -4,6 +4,7 @@ Tokens lie in one file of mode 0600. A token that has run out is renewed; an act
 wants a fresh second factor asks for it at the terminal and is done again.
 """
 
+import fcntl
 import json
 import os
 import sys
@@ -48,10 +49,15 @@ def login_file() -> Path:
     return Path(home) / "mpanel" / "login.json"
 
 
+def _folder() -> Path:
+    folder = login_file().parent
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
 def keep(login: Login) -> None:
     """Replaces the file; nobody else may read it."""
-    path = login_file()
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = _folder() / login_file().name
     part = path.with_suffix(f".{os.getpid()}")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
@@ -65,6 +71,17 @@ def kept() -> Login:
         return Login(**json.loads(login_file().read_text()))
     except (OSError, ValueError, TypeError):
         raise CallFailed("Nobody is logged in. Begin with: mpanel login") from None
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Of all commands that share the file, one at a time."""
+    folder = os.open(_folder(), os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def forget() -> None:
@@ -153,18 +170,27 @@ class Api:
         return {"Authorization": f"Bearer {self._login.token}"}
 
     def _renew(self) -> None:
-        body = {"refreshToken": self._login.refresh_token}
+        """A refresh token works once, and twice ends the login: another command of
+        the same login may have used ours, and kept the one that works now."""
+        with _alone():
+            last = kept()
+            same = (last.url, last.email) == (self._login.url, self._login.email)
+            login = last if same else self._login
+            self._login = replace(login, **self._fresh(login.refresh_token))
+            if same:
+                keep(self._login)
+
+    def _fresh(self, refresh_token: str) -> dict[str, str]:
         with reached(self.url):
-            answer = self._http.post("/api/auth/refresh", json=body)
+            answer = self._http.post(
+                "/api/auth/refresh", json={"refreshToken": refresh_token}
+            )
         if answer.status_code == 401:
             raise CallFailed(
                 "The login has ended. Log in again: mpanel login", code="UNAUTHORIZED"
             )
         given = told(answer)
-        self._login = replace(
-            self._login, token=given["token"], refresh_token=given["refreshToken"]
-        )
-        keep(self._login)
+        return {"token": given["token"], "refresh_token": given["refreshToken"]}
 
 
 def connected() -> Api:
