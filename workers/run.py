@@ -50,7 +50,9 @@ async def main(
         loop.add_signal_handler(number, stop.set)
     served = tuple(queues) or ALL
     db = Database(settings.database_url.get_secret_value(), pool_size=20)
-    client = await connect(settings)
+    client = await connect(settings, stop)
+    if client is None:
+        return
     wired = wire(settings, client, db, clients_of)
     await wired.gates.refresh()
     progress = ProgressWriter(db)
@@ -103,8 +105,19 @@ async def main(
         await wired.aclose()
 
 
-async def connect(settings: WorkerSettings) -> Client:
-    """The client; Temporal may come up later than we do."""
+async def connect(settings: WorkerSettings, stop: asyncio.Event) -> Client | None:
+    """The client; Temporal may come up later than we do. None if `stop` is first."""
+    connecting = asyncio.create_task(_connected(settings))
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait((connecting, stopped), return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if connecting.done():
+        return await connecting
+    connecting.cancel()
+    return None
+
+
+async def _connected(settings: WorkerSettings) -> Client:
     while True:
         try:
             return await Client.connect(
