@@ -13,6 +13,8 @@ from models.servers import PROXMOX, Server
 from models.states import AddressStatus
 from tests.api.audited import told
 from tests.cli.mpanel import mpanel
+from tests.conftest import Cluster
+from workers.dev.layout import APP_ROLE
 
 WEB = ("--host", "web1.internal", "--host-key", "ssh-ed25519 AAAA", "--capacity", "9")
 
@@ -110,3 +112,11 @@ def test_a_queue_that_nobody_fills_is_refused(app_url: str) -> None:
     refused = mpanel(app_url, "worker", "hosting", "mail")
     assert refused.returncode == 2
     assert refused.stderr.startswith("no queue mail: want stories, ")
+
+
+def test_tables_that_are_not_there_yet_are_no_traceback(cluster: Cluster) -> None:
+    said = mpanel(cluster.url(APP_ROLE, "postgres"), "pool", "list")
+
+    assert (said.returncode, said.stdout) == (2, "")
+    assert said.stderr.startswith("The database refuses, or is away: relation")
+    assert said.stderr.count("\n") == 1

@@ -60,6 +60,20 @@ def test_a_missing_setting_is_a_refusal_that_names_it(
     assert "Traceback" not in said.stderr
 
 
+@pytest.mark.parametrize("words", ["migrate", "setup", "key list", "audit verify"])
+def test_a_database_that_is_away_is_said_in_one_line(words: str) -> None:
+    url = "postgresql://owner:its-own-password@127.0.0.1:9/mpanel"
+    settings = {"MPANEL_DATABASE_URL": url, "MPANEL_OWNER_DATABASE_URL": url}
+    said = run(*MPANEL, *words.split(), **settings)
+    assert (said.returncode, said.stdout) == (2, "")
+    assert said.stderr.startswith(
+        "The database refuses, or is away: connection failed:"
+    )
+    assert said.stderr.endswith("`mpanel doctor` tells more.\n")
+    assert said.stderr.count("\n") == 1
+    assert "its-own-password" not in said.stderr
+
+
 def test_a_wrong_secret_is_not_repeated() -> None:
     said = run(*MPANEL[:2], "api", MPANEL_SECRET_KEY="tooshortbutsecret")
     assert said.returncode == 2

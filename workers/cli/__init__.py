@@ -39,6 +39,25 @@ class _Commands(TyperGroup):
         except StackError as error:
             typer.echo(str(error), err=True)
             raise typer.Exit(error.exit_code) from None
+        except (typer.Exit, typer.Abort):
+            raise
+        except Exception as error:
+            if (told := _of_database(error)) is None:
+                raise
+            typer.echo(told, err=True)
+            raise typer.Exit(2) from None
+
+
+def _of_database(error: Exception) -> str | None:
+    """What it says, if it is away, lets nobody in or has no tables yet."""
+    from sqlalchemy.exc import OperationalError, ProgrammingError
+
+    from models.redaction import redacted
+
+    if not isinstance(error, OperationalError | ProgrammingError):
+        return None
+    said = redacted(str(error.orig)).rstrip(".?")
+    return f"The database refuses, or is away: {said}. `mpanel doctor` tells more."
 
 
 app = typer.Typer(
