@@ -12,7 +12,7 @@ PHONE = {"width": 390, "height": 844}
 PASSWORD = "correct horse battery staple"
 # What a browser says of an answer that a test wants to see refused.
 _REFUSED = re.compile(
-    r"Failed to load resource: .* status of (401|403|404|409|422|429)"
+    r"Failed to load resource: .* status of (401|403|404|409|422|429|502)"
 )
 # The page's width, and where each thing stands that can be pressed and is not folded
 # away; all at once, as pages change by themselves.

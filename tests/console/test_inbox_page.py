@@ -4,11 +4,13 @@ import pytest
 from playwright.async_api import expect
 
 from models.customers import Customer
+from models.database import Database
 from models.jobs import Decision, Job
 from models.orders import Order
 from models.payments import PaymentClaim
-from models.states import Act, JobKind, JobStatus, OrderStatus
+from models.states import Act, JobKind, JobStatus, OrderStatus, Reason
 from models.users import User
+from tests.api.rows import add, job
 from tests.console.browsing import DESKTOP, PHONE
 from tests.console.conftest import OpenTab
 from tests.judge import balanced, golden
@@ -223,6 +225,30 @@ async def test_a_page_that_is_out_of_date_decides_nothing(
     assert await rows(here, Decision, job_id=website.id) == []
     kept = window.page.locator("details.act[open]").get_by_label("Why")
     await expect(kept).to_have_value("I believe it is well")
+
+
+@pytest.mark.parametrize("refused", [429, 502])
+async def test_a_page_whose_stream_was_refused_asks_again(
+    db: Database, olga: User, tab: OpenTab, refused: int
+) -> None:
+    waits = job(
+        status=JobStatus.NEEDS_ATTENTION,
+        step="create_site",
+        reason=Reason.REJECTED,
+        message="no such PHP version",
+        started_generation=1,
+    )
+    await add(db, waits)
+    window = await tab()
+    # As a proxy does while the web process is started anew.
+    await window.page.route(
+        "**/live", lambda route: route.fulfill(status=refused), times=1
+    )
+
+    await window.go(f"/console/inbox/{waits.id}")
+    await window.log_in(olga.email)
+
+    await expect(window.page.locator("#state[data-shown]")).to_be_attached()
 
 
 async def test_a_word_leads_to_its_jobs(here: World, olga: User, tab: OpenTab) -> None:

@@ -14,6 +14,11 @@ function keepLive(root) {
     source.close();
     location.reload();
   });
+  // A broken stream is taken up by the browser; one that was refused, by nobody else:
+  // a proxy does so while the web process is started anew.
+  source.addEventListener("error", () => {
+    if (source.readyState === EventSource.CLOSED) setTimeout(keepLive, 5000, root);
+  });
   window.addEventListener("pagehide", () => source.close());
 }
 
