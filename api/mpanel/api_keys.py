@@ -1,5 +1,6 @@
 """/api/api-keys: what programs call with."""
 
+from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -26,12 +27,16 @@ from models.queries import api_keys
 router = APIRouter(prefix="/api-keys", tags=["api keys"], route_class=Repeatable)
 
 
+# PostgreSQL keeps what comes later, and no datetime can say it in every zone.
+Moment = Annotated[AwareDatetime, Field(lt=datetime(9999, 12, 31, tzinfo=UTC))]
+
+
 class ApiKeyIn(CamelModel):
     """`expiresAt`: null for never."""
 
     name: Text
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=10)]
-    expires_at: AwareDatetime | None = None
+    expires_at: Moment | None = None
 
 
 class ApiKeyOut(CamelModel):

@@ -354,6 +354,19 @@ async def test_the_last_use_is_kept_to_the_minute(
     assert await use() > first
 
 
+@pytest.mark.parametrize("ends", ["9999-12-31T23:59:59-23:59", "9999-12-31T23:59:59Z"])
+async def test_a_key_that_ends_after_all_years_is_refused_and_shuts_no_list(
+    admin: httpx.AsyncClient, ends: str
+) -> None:
+    given = {"name": "reports", "scopes": ["read"], "expiresAt": ends}
+    refused = await admin.post(ROUTE, json=given)
+    listed = await admin.get(ROUTE)
+
+    assert listed.json() == {"items": [], "total": 0}, listed.text
+    assert refused.status_code == 422, refused.text
+    assert refused.json()["error"]["details"]["field"] == "expiresAt"
+
+
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
