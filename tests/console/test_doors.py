@@ -229,6 +229,20 @@ async def test_a_wrong_form_is_shown_again_with_what_is_wrong(
     assert await decisions(db) == []
 
 
+async def test_a_cause_that_is_gone_does_not_say_that_nothing_waits(
+    known: Client, db: Database
+) -> None:
+    waits = await waiting(db)
+
+    gone = (await known.get("/console/inbox?cause=stripe.down")).text
+
+    assert "1 job waits" in gone
+    assert "Nothing of this cause waits any more" in gone
+    assert "Every paid order is" not in gone
+    assert "What is not held up there is" not in gone
+    assert str(waits.id) in (await known.get("/console/inbox")).text
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
