@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import DataError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from api.surfaces import Failure, worded
@@ -62,7 +63,8 @@ _AWAY: Final = (
 
 def install(app: FastAPI) -> None:
     """What routes and services raise is answered in the words of the surface."""
-    for kind in (DomainError, RequestValidationError, HTTPException, DataError, *_AWAY):
+    refused = (DomainError, RequestValidationError, HTTPException, DataError)
+    for kind in (*refused, ClientDisconnect, *_AWAY):
         app.add_exception_handler(kind, _failed)
 
 
@@ -98,6 +100,8 @@ def _failure(error: Exception) -> Failure:
         case DataError():
             message = "a value holds what cannot be stored, like a NUL character"
             return Failure(422, "VALIDATION_ERROR", message)
+        case ClientDisconnect():  # nobody hears it, but the log and the metrics do
+            return Failure(400, "VALIDATION_ERROR", "the body broke off")
         case _:
             _log.warning("database_away", error=type(error).__name__)
             message = "the database is away for the moment; try again"

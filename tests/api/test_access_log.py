@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 from fastapi import FastAPI
+from starlette.types import Message
 
 from api.app import create_app
 from api.settings import ApiSettings
@@ -110,3 +111,36 @@ async def test_what_broke_is_told_with_its_request_and_without_its_words(
     assert error["request_id"] == line["request_id"] == answer.headers["X-Request-Id"]
     assert error["route"] == line["route"] == "/api/broken/{id}"
     assert "hunter2" not in lines.text
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/provisioning/webhooks/order-created", "/api/payments/stripe/webhook"]
+)
+async def test_a_caller_who_goes_away_amid_the_body_is_no_error_of_ours(
+    app: FastAPI, lines: Lines, path: str
+) -> None:
+    said: list[Message] = [
+        {"type": "http.request", "body": b"{", "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [],
+        "client": ("127.0.0.1", 9),
+        "app": app,
+    }
+
+    async def receive() -> Message:
+        return said.pop(0) if len(said) > 1 else said[0]
+
+    async def nobody(_: Message) -> None: ...
+
+    await app(scope, receive, nobody)
+
+    assert lines.of("unexpected_error") == []
+    (line,) = lines.of("request")
+    assert line["status"] == 400

@@ -251,6 +251,21 @@ async def test_a_page_whose_stream_was_refused_asks_again(
     await expect(window.page.locator("#state[data-shown]")).to_be_attached()
 
 
+async def test_a_login_that_nobody_answers_says_so_and_can_be_tried_again(
+    olga: User, tab: OpenTab
+) -> None:
+    window = await tab()
+    await window.page.route("**/console/login", lambda route: route.abort(), times=1)
+    await window.go("/console/inbox")
+
+    await window.log_in(olga.email)
+
+    await window.says("The panel does not answer. Try again in a moment.")
+    window.complaints.clear()  # the browser's own, of the call that failed
+    await window.log_in(olga.email)
+    await window.says("Find jobs")
+
+
 async def test_a_word_leads_to_its_jobs(here: World, olga: User, tab: OpenTab) -> None:
     await parked_at_site(here)
     window = await tab()

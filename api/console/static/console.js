@@ -58,7 +58,15 @@ function askInPlace(form) {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const body = new URLSearchParams(new FormData(form));
-    const answer = await fetch(form.action, { method: "POST", body });
+    const answer = await fetch(form.action, { method: "POST", body }).catch(() => null);
+    if (!answer) {
+      const note = document.createElement("p");
+      note.className = "note bad";
+      note.role = "alert";
+      note.textContent = "The panel does not answer. Try again in a moment.";
+      form.querySelector("[data-told]").replaceChildren(note);
+      return;
+    }
     if (answer.redirected) {
       location.assign(answer.url);
       return;
