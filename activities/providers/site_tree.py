@@ -65,12 +65,15 @@ class SiteTree:
         """The real folder of the site's own files, also while it is suspended."""
         mode = await self._mode(self.docroot)
         if mode is not None and stat.S_ISDIR(mode):
-            return self.docroot
-        if mode is not None and stat.S_ISLNK(mode):
-            return await self._current()
-        if await self._mode(f"{self._store}/original") is not None:
-            return f"{self._store}/original"
-        raise ProviderRejected(PROVIDER, f"no site {self.domain}", code="no_site")
+            found = self.docroot
+        elif mode is not None and stat.S_ISLNK(mode):
+            found = await self._current()
+        elif await self._mode(f"{self._store}/original") is not None:
+            found = f"{self._store}/original"
+        else:
+            raise ProviderRejected(PROVIDER, f"no site {self.domain}", code="no_site")
+        await self._at_home(found)
+        return found
 
     async def owner(self) -> Owner:
         """The owner of the content."""
@@ -82,7 +85,9 @@ class SiteTree:
     ) -> None:
         """The file is the old one or the whole new one, never a part."""
         part = path + ".part"
-        await self.session.write(part, source)
+        with contextlib.suppress(asyncssh.SFTPNoSuchFile):
+            await self.session.client.remove(part)
+        await self.session.write(part, source, new=True)
         await self.give(part, owner, mode)
         await self.session.client.posix_rename(part, path)
 
@@ -105,6 +110,7 @@ class SiteTree:
         await self._be_switchable()
         owner, folder = await self.owner(), f"{self._store}/suspended"
         await self.make_folder(folder, owner)
+        await self._at_home(folder)
         await self.write(f"{folder}/index.html", one(page), owner)
         await self._link(f".{self.domain}/suspended", self.docroot)
 
@@ -145,14 +151,20 @@ class SiteTree:
                 PROVIDER, f"{path} leads out of the site", code="outside"
             )
 
+    async def _at_home(self, path: str) -> None:
+        """We are root, and all below the home is the tenant's own to make links of."""
+        await self.inside(path, f"/home/{self.site_user}")
+
     async def _be_switchable(self) -> None:
         mode = await self._mode(self.docroot)
         if mode is not None and stat.S_ISLNK(mode):
+            await self._at_home(self._store)
             return
         if mode is not None:
             attrs = await self.session.client.stat(self.docroot)
             owner = Owner(attrs.uid or 0, attrs.gid or 0)
             await self.make_folder(self._store, owner)
+            await self._at_home(self._store)
             await self._link("original", f"{self._store}/current")
             await self.session.client.posix_rename(
                 self.docroot, f"{self._store}/original"

@@ -85,9 +85,14 @@ class SftpSession:
             yield bytes(chunk)  # type: ignore[arg-type]  # no encoding: bytes
         await file.close()
 
-    async def write(self, path: str | bytes, source: AsyncIterable[bytes]) -> None:
-        """A new file, or a new content for an old one, flushed to the disk."""
-        file = await self.client.open(path, "wb", encoding=None)
+    async def write(
+        self, path: str | bytes, source: AsyncIterable[bytes], *, new: bool = False
+    ) -> None:
+        """A new file, or a new content for an old one, flushed to the disk.
+
+        `new`: fails if anything stands there, be it a link.
+        """
+        file = await self.client.open(path, "xb" if new else "wb", encoding=None)
         async for chunk in source:
             await file.write(chunk)
             self.progressed()

@@ -1,9 +1,11 @@
 """Sites on a hosting server: simulator, and sshd + nginx with a stub of clpctl."""
 
 import asyncio
+import contextlib
 import io
 import os
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
@@ -263,6 +265,73 @@ async def test_a_link_that_a_tenant_planted_is_not_followed(
         await site.deploy(**{"trap/x.txt": "x"})
 
     assert tree_of(tmp_path) == {}
+
+
+def plant_a_store(site: Site, elsewhere: Path) -> None:
+    (site.htdocs / f".{site.domain}").symlink_to(elsewhere)
+
+
+def plant_a_content(site: Site, elsewhere: Path) -> None:
+    plant_a_docroot(site, "trap")
+    (site.htdocs / f".{site.domain}" / "trap").symlink_to(elsewhere)
+
+
+def plant_a_notice(site: Site, elsewhere: Path) -> None:
+    plant_a_docroot(site, "original")
+    (site.htdocs / f".{site.domain}" / "suspended").symlink_to(elsewhere)
+
+
+def plant_a_part_of_a_notice(site: Site, elsewhere: Path) -> None:
+    plant_a_docroot(site, "original")
+    notice = site.htdocs / f".{site.domain}" / "suspended"
+    notice.mkdir()
+    (notice / "index.html.part").symlink_to(elsewhere / "theirs.txt")
+
+
+def plant_a_part_of_a_page(site: Site, elsewhere: Path) -> None:
+    (site.docroot / "index.php.part").symlink_to(elsewhere / "theirs.txt")
+
+
+def plant_a_docroot(site: Site, content: str) -> None:
+    """As the first switch leaves it; all of it is the tenant's own to change."""
+    store = site.htdocs / f".{site.domain}"
+    store.mkdir()
+    site.docroot.rename(store / "original")
+    (store / "current").symlink_to(content)
+    site.docroot.symlink_to(f".{site.domain}/current")
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        plant_a_store,
+        plant_a_content,
+        plant_a_notice,
+        plant_a_part_of_a_notice,
+        plant_a_part_of_a_page,
+    ],
+)
+async def test_nothing_of_others_is_read_written_or_removed_through_a_planted_link(
+    site: Site, tmp_path: Path, plant: Callable[[Site, Path], None]
+) -> None:
+    archive = await site.archived()
+    (tmp_path / "theirs.txt").write_text("another customer's")
+    (tmp_path / "folder").mkdir()
+    theirs = tree_of(tmp_path)
+    plant(site, tmp_path)
+    archived = b""
+
+    with contextlib.suppress(ProviderError):
+        await site.deploy(**{"index.php": "x"})
+    with contextlib.suppress(ProviderError):
+        archived = await site.archived()
+    with contextlib.suppress(ProviderError):
+        await site.suspend()
+    with contextlib.suppress(ProviderError):
+        await site.unpack(archive)
+
+    assert tree_of(tmp_path) == theirs
+    assert b"another customer's" not in archived
 
 
 async def test_files_for_a_site_that_is_not_there_are_refused(
