@@ -72,7 +72,8 @@ class EffectLedger:
     async def present(
         self, effect: Effect, *, remote_id: str | None = None, **facts: Any
     ) -> None:
-        """It was read back at the provider."""
+        """It was read back at the provider. One that was undone meanwhile stays
+        `removed`, to be looked for again."""
         await self._settle(effect, EffectState.PRESENT, remote_id, facts)
 
     async def note(self, effect: Effect, **facts: Any) -> None:

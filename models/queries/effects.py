@@ -31,6 +31,8 @@ _SETTLE = text(
     "update effects set state = :state, remote_id = coalesce(:remote_id, remote_id),"
     " facts = facts || cast(:facts as jsonb), updated_at = :now, checks = 0,"
     " check_at = :check_at where id = :id"
+    # A create that ends after its undo: `removed` is what has it looked for again.
+    " and not (state = 'removed' and cast(:state as text) = 'present')"
 )
 _NOTE = text(
     "update effects set facts = facts || cast(:facts as jsonb), updated_at = :now"

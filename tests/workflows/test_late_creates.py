@@ -6,7 +6,8 @@ from sqlmodel import select
 
 from models.base import utc_now
 from models.effects import Effect
-from models.states import EffectState, JobStatus, ServiceStatus
+from models.jobs import Job, JobStep
+from models.states import EffectState, JobStatus, ServiceStatus, StepStatus
 from models.websites import Website
 from tests.judge import balanced
 from tests.workflows.operator import abort_order, mails_with, refunds
@@ -84,6 +85,34 @@ async def test_what_lands_after_its_undo_is_found_and_removed(here: World) -> No
     )
 
 
+async def test_a_create_that_ends_after_its_undo_is_found_and_removed(
+    here: World,
+) -> None:
+    await here.fault("hosting", {"kind": "slow", "op": NEW_SITE, "seconds": 8})
+    order = await buy(here)
+    job = await line_of(here, order)
+    site = await here.until(
+        lambda: here.website_of(order), lambda site: site.server_id is not None
+    )
+    await here.until(
+        lambda: here.calls("hosting"),
+        lambda calls: any("site:add" in str(call["op"]) for call in calls),
+    )
+    await here.client.get_workflow_handle(job.workflow_id).terminate("by hand")
+    await here.parked(job)
+
+    await abort_order(here, await here.job_of(order))
+    await settled(here, order)
+    assert await here.sites() == set(), "the create was to be on its way still"
+    await here.until(here.sites, lambda sites: sites == {site.domain})
+    await here.until(
+        lambda: line_of_create(here, job), lambda line: line == StepStatus.SUCCEEDED
+    )
+
+    await check_now(here, await effect_of(here, site))
+    assert await here.sites() == set()
+
+
 async def test_a_provider_that_is_down_delays_no_other_look(here: World) -> None:
     await here.fault("powerdns", {"kind": "reject", "op": "PATCH *", "times": 2})
     sites = []
@@ -116,6 +145,15 @@ async def check_now(world: World, *effects: Effect) -> None:
             row.check_at = utc_now() - timedelta(seconds=len(effects) - number)
             await session.commit()
     await world.wired.rechecks.round()
+
+
+async def line_of_create(world: World, job: Job) -> StepStatus:
+    """How the timeline tells of the step that makes the site."""
+    async with world.db.platform() as session:
+        query = select(JobStep.status).where(
+            JobStep.job_id == job.id, JobStep.name == "create_site"
+        )
+        return StepStatus((await session.exec(query)).one())
 
 
 async def effect_of(world: World, site: Website, *, kind: str = "site") -> Effect:
