@@ -16,7 +16,7 @@ from activities.store import Store, finish, placed
 from models.base import utc_now
 from models.database import Session
 from models.orders import Order
-from models.queries import servers, services
+from models.queries import servers, services, websites
 from models.queries.outbox import tell_customer
 from models.queries.servers import DEGRADED, OFFLINE
 from models.servers import HOSTING, Server
@@ -91,7 +91,8 @@ class WebsiteActivities:
 
     @activity.defn
     async def place_website(self, call: StepCall) -> None:
-        """Gives the website room on a server. Repeated, it keeps the place it has."""
+        """Gives the website its name and room on a server, both of which one gets at a
+        time. Repeated, it keeps the place it has."""
         placing = self._store.placing(HOSTING)
         async with placing, self._store.step(call, platform=True) as (session, _):
             website = await session.get_one(Website, call.subject_id)
@@ -99,7 +100,9 @@ class WebsiteActivities:
                 await session.commit()
                 return
             if website.server_id is None:
-                website.begin((await _roomiest(session)).id)
+                server = await _roomiest(session)
+                await _claim_name(session, website)
+                website.begin(server.id)
             else:
                 website.begin(website.server_id)
             subscription = await session.get(Subscription, website.subscription_id)
@@ -288,6 +291,16 @@ _SUSPENDED = (
     '<!doctype html><html lang="en"><meta charset="utf-8"><title>Suspended</title>'
     "<p>This website is suspended. Its owner knows how to bring it back.</p></html>\n"
 )
+
+
+async def _claim_name(session: Session, website: Website) -> None:
+    """Whoever is placed first has it; unpaid orders for one name may be many."""
+    if await websites.in_the_way(session, website) is not None:
+        raise GiveUp(
+            Reason.CONFLICT,
+            f"{website.domain} belongs to another website of ours",
+            code="name_taken",
+        )
 
 
 async def _roomiest(session: Session) -> Server:

@@ -10,6 +10,9 @@ from models.queries.slices import Slice, Window, by_id, page
 from models.states import ServiceStatus
 from models.websites import Website
 
+# What has no place yet holds no name.
+_HOLDING = tuple(one for one in LIVING if one is not ServiceStatus.PENDING)
+
 
 async def get(session: Session, website_id: UUID, *, lock: bool = False) -> Website:
     """The website. Raises `NotFound`."""
@@ -30,6 +33,26 @@ async def find(
     if status is not None:
         query = query.where(Website.status == status)
     return await page(session, query, window)
+
+
+async def in_the_way(session: Session, website: Website) -> Website | None:
+    """The website that has this one's name; or one of another customer's that has a
+    name above it, of which this one would take a part over. Wants the platform's
+    session: names are given once, whoever has them."""
+    labels = website.domain.split(".")
+    above = [".".join(labels[place:]) for place in range(1, len(labels))]
+    found = await session.exec(
+        select(Website).where(
+            Website.id != website.id,
+            or_(
+                col(Website.domain) == website.domain,
+                col(Website.domain).in_(above)
+                & (col(Website.customer_id) != website.customer_id),
+            ),
+            col(Website.status).in_(_HOLDING),
+        )
+    )
+    return found.first()
 
 
 async def living(

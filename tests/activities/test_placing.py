@@ -166,3 +166,43 @@ async def test_a_website_goes_where_it_can_be_made_now_and_never_on_a_draining_s
         assert await at_once(do.place_website, job) == {"placed": 1}
 
     assert await where(db, Website) == {"good": 1, "full": 2, "silent": 1}
+
+
+async def test_of_two_websites_that_were_paid_for_at_once_one_has_the_name(
+    db: Database, crowd: Database, vault: Vault
+) -> None:
+    buyers, bought = [rows.customer(), rows.customer()], rows.product()
+    owned = [rows.subscription(one, bought, PENDING) for one in buyers]
+    sites = [rows.website(one, PENDING, domain="wanted.example") for one in owned]
+    jobs = [rows.job(subject_id=site.id) for site in sites]
+    machines = [Server(name=name, role=HOSTING, capacity=EACH) for name in ROOM]
+    await rows.add(db, *machines, *buyers, bought, *owned, *sites, *jobs)
+    nobody: Any = None
+    do = WebsiteActivities(Store(crowd), EffectLedger(crowd, vault), nobody, nobody)
+
+    assert await at_once(do.place_website, *jobs) == {"placed": 1, "no room": 1}
+    assert await at_once(do.place_website, *jobs) == {"placed": 1, "no room": 1}
+
+
+@pytest.mark.parametrize(
+    ("whose", "ends"), [("another's", "no room"), ("their own", "placed")]
+)
+async def test_a_name_below_a_website_is_its_customers_alone(
+    db: Database, crowd: Database, vault: Vault, whose: str, ends: str
+) -> None:
+    tenant = rows.other_tenant()
+    owner, bought = rows.customer(), rows.product()
+    buyer = owner if whose == "their own" else rows.customer(tenant.id)
+    wanted = rows.product(buyer.tenant_id)
+    owned, asked = rows.subscription(owner, bought), rows.subscription(buyer, wanted)
+    above = rows.website(owned, domain="acme.example")
+    below = rows.website(asked, PENDING, domain="shop.acme.example")
+    job = rows.job(buyer.tenant_id, subject_id=below.id)
+    server = Server(name="one", role=HOSTING, capacity=EACH)
+    people = {one.id: one for one in (owner, buyer)}.values()
+    await rows.add(db, server, tenant, *people, bought, wanted)
+    await rows.add(db, owned, asked, above, below, job)
+    nobody: Any = None
+    do = WebsiteActivities(Store(crowd), EffectLedger(crowd, vault), nobody, nobody)
+
+    assert await at_once(do.place_website, job) == {ends: 1}

@@ -287,7 +287,7 @@ TABLE = {
     "name conflict, ours": Expected(
         our_own_site,
         ("another website of ours",),
-        frozenset({MAYBE_SITE, MAYBE_RECORD}),
+        frozenset(),
         "abort_item",
         ends=OrderStatus.FAILED,
     ),
