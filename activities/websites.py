@@ -225,7 +225,11 @@ class WebsiteActivities:
             website = await session.get_one(Website, call.subject_id)
             website.gone()
             subscription = await session.get(Subscription, website.subscription_id)
-            if subscription is not None:
+            # One that never lived was nothing that an active subscription delivered.
+            lived = website.live_at is not None
+            if subscription is not None and (
+                lived or subscription.status != ServiceStatus.ACTIVE
+            ):
                 subscription.terminate()
             plan = await services.plan_of(session, website.id)
             if plan is not None:

@@ -101,6 +101,20 @@ async def test_a_failed_website_makes_room_for_another(
     assert response.status_code == 201
 
 
+async def test_a_website_that_was_given_up_costs_its_customer_no_subscription(
+    db: Database, account: Account, operator: httpx.AsyncClient
+) -> None:
+    await operator.post("/api/websites", json=account.order("mistyped.example"))
+    (job,) = await jobs(db)
+    reason = {"reason": "the name is mistyped", "scope": "item"}
+    aborted = await operator.post(f"/api/jobs/{job.id}/abort", json=reason)
+    assert aborted.is_success, aborted.text
+
+    response = await operator.post("/api/websites", json=account.order())
+
+    assert response.status_code == 201, response.text
+
+
 @pytest.mark.parametrize(
     "domain",
     [
