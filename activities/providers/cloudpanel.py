@@ -130,14 +130,18 @@ class CloudPanel:
         raise ProviderRejected(PROVIDER, f"site:add: {text}", code=_code(text))
 
     async def delete_site(self, domain: str, *, site_user: str) -> None:
-        """Absent afterwards. A site of that name under another user is not ours: it
-        stays, and ours counts as absent.
+        """Absent afterwards, with its user: the folder alone is the customer's, who may
+        have removed it. A site of that name under another user is not ours: it stays,
+        and ours counts as absent.
         """
         _check(domain, site_user)
-        if not await self._exists(site_user, domain):
+        if site_user not in await self.site_users():
+            return
+        ours = await self._exists(site_user, domain)
+        if not ours and await self.find_site(domain) is not None:
             return
         done = await self._clpctl("site:delete", "--force", domainName=domain)
-        if not await self._exists(site_user, domain):
+        if site_user not in await self.site_users():
             return
         if done.exit_status == 0:
             raise ProviderDown(PROVIDER, f"{domain} is still there", code="garbage")

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import io
 import os
+import shutil
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -188,6 +189,16 @@ async def test_a_refusal_tells_the_servers_words_but_no_password(
     assert "exists" in str(refused.value)
     assert PASSWORD not in str(refused.value)
     assert refused.value.__cause__ is None
+
+
+async def test_a_site_whose_folder_its_customer_has_removed_is_deleted_whole(
+    site: Site,
+) -> None:
+    shutil.rmtree(site.docroot)
+
+    await site.panel.delete_site(site.domain, site_user=site.user)
+
+    assert site.user not in await site.panel.site_users()
 
 
 async def test_a_site_is_deleted_with_its_files_and_may_be_deleted_again(
