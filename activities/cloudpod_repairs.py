@@ -16,6 +16,7 @@ from activities.errors import GiveUp, ProviderConflict
 from activities.guests import PROVIDER, ended, find_ours
 from activities.store import Store, finish
 from models.base import utc_now
+from models.effects import Effect
 from models.queries import cloudpods, servers
 from models.servers import Server
 from models.states import Reason, ServiceStatus
@@ -40,7 +41,7 @@ class CloudPodRepairs(Placing):
         back: `restore`, `rebuild`. Somebody else's guest on its VMID is a conflict."""
         await self._turn(call)
         pod, node = await self._placed(call)
-        effect = await self._effect(call)
+        effect = await self._taken_up(call)
         place = await find_ours(self._cluster, effect)
         if place is None:
             vmid = self._place(pod, node).vmid
@@ -55,8 +56,24 @@ class CloudPodRepairs(Placing):
             return await self._way_back(call, vmid, node)
         if place.node != node.name:
             await self._follow(call, place.node)
-            await self._effects.present(effect, node=place.node)
+        await self._effects.present(effect, node=place.node)
         return THERE
+
+    async def _taken_up(self, call: StepCall) -> Effect:
+        """What its guest is in the ledger; a rebuild that was given up between the old
+        one and the new may have left it as removed."""
+        left = await self._effect(call)
+        async with self._store.step(call, platform=True) as (session, _):
+            effect = await self._effects.intend(
+                session,
+                call,
+                owner_id=left.owner_id,
+                provider=left.provider,
+                kind=left.kind,
+                reference=left.reference,
+            )
+            await session.commit()
+        return effect
 
     @activity.defn
     async def bring_back(self, call: StepCall) -> None:

@@ -4,14 +4,23 @@ from collections import Counter
 from collections.abc import AsyncIterator
 
 import pytest
+from sqlmodel import select
 from temporalio.testing import WorkflowEnvironment
 
 from api.services import cloudpods as service
 from models.cloudpods import CloudPod
 from models.database import Database
+from models.effects import Effect
 from models.jobs import Job
 from models.servers import Server
-from models.states import Drift, JobStatus, Reason, SaveKind, SuspensionReason
+from models.states import (
+    Drift,
+    EffectState,
+    JobStatus,
+    Reason,
+    SaveKind,
+    SuspensionReason,
+)
 from tests.workflows.operator import OPERATOR
 from tests.workflows.pods import MINI, NANO, a_pod, pod_world
 from tests.world import Providers, World
@@ -84,6 +93,33 @@ async def test_one_that_runs_though_suspended_is_stopped(pods: World) -> None:
     pod = await repaired(pods, pod)
 
     assert (guest.status, pod.seen) == ("stopped", "stopped")
+
+
+async def test_one_that_a_rebuild_left_without_a_guest_is_ours_again_and_ends_so(
+    pods: World,
+) -> None:
+    pod = await a_pod(pods, NANO)
+    async with pods.db.platform() as session:
+        _, job, _ = await service.save(
+            session, pods.client, OPERATOR, pod.id, SaveKind.BACKUP
+        )
+    assert (await pods.ended(job)).status == JobStatus.SUCCEEDED
+    # Its run was lost after the old guest's end, and then it was given up.
+    lose(pods, pod)
+    of_guest = Effect.reference == str(pod.id)
+    async with pods.db.platform() as session:
+        row = (await session.exec(select(Effect).where(of_guest))).one()
+        row.state = EffectState.REMOVED
+        await session.commit()
+    await adrift(pods, pod, Drift.GONE)
+
+    await repaired(pods, pod)
+
+    assert (await pods.read(Effect, row.id)).state == EffectState.PRESENT
+    async with pods.db.platform() as session:
+        removal = await service.delete(session, pods.client, OPERATOR, pod.id)
+    assert (await pods.ended(removal[1], within=60)).status == JobStatus.SUCCEEDED
+    assert pods.providers.proxmox.cluster.guest(pod.vmid) is None
 
 
 @BOTH
