@@ -25,14 +25,15 @@ LIVING = (
 )
 
 
+_OF_ACTIVE = (JobKind.WEBSITE_PROVISION, JobKind.CLOUDPOD_PROVISION)
 _MONTHS = {"monthly": 1, "yearly": 12, "oneYear": 12, "twoYears": 24, "threeYears": 36}
 
 
 async def fail_subject(session: Session, job: Job) -> None:
     """The line was undone or never begun: its subject and subscription say so.
 
-    What was asked for by itself, of a subscription that was active before, leaves that
-    as it was.
+    A website or a CloudPod that was asked for by itself, of a subscription that was
+    active before, leaves that as it was.
     """
     subject: Website | CloudPod | BackupPlan | None
     if job.kind == JobKind.WEBSITE_PROVISION:
@@ -46,7 +47,7 @@ async def fail_subject(session: Session, job: Job) -> None:
     subscription = await session.get(Subscription, subject.subscription_id)
     if subject.status != ServiceStatus.TERMINATED:
         subject.fail()
-    by_itself = job.parent_id is None
+    by_itself = job.parent_id is None and job.kind in _OF_ACTIVE
     if subscription is None or by_itself:
         return
     if subscription.status != ServiceStatus.TERMINATED:

