@@ -115,12 +115,6 @@ async def test_a_repeat_is_not_closed_before_stripe_was_asked_for_its_payment(
     await here.wired.stripe_watch.repeats()
 
     assert [one.status for one in await repeats(here)] == [RepeatStatus.HELD]
-    await here.fault("stripe")
-    await here.until(
-        lambda: completed(here), lambda done: len(done) == 2, within=PATIENT
-    )
-    await golden(here, orders=2)
-    await balanced(here)
 
 
 async def test_a_payment_whose_order_never_came_becomes_an_order_or_a_refund(
