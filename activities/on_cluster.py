@@ -239,9 +239,9 @@ async def is_taken_back(session: Session, other: Job, job: Job) -> bool:
 
 def _is_under_way(other: Job, job: Job) -> bool:
     """Whether this other job was asked for earlier, and has a run."""
-    earlier = (other.created_at, other.id) < (job.created_at, job.id)
     begun = other.status in (JobStatus.RUNNING, JobStatus.NEEDS_ATTENTION)
-    return earlier and begun and other.reason not in jobs.RUN_GONE
+    has_run = begun and other.reason not in jobs.RUN_GONE
+    return has_run and jobs.is_before(other, job)
 
 
 def _refusal(pod: CloudPod, job: Job) -> str | None:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final, LiteralString, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import text, tuple_
+from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 
@@ -130,18 +130,19 @@ async def open_of(session: Session, subject_id: UUID) -> Sequence[Job]:
 
 async def acts_before(session: Session, act: Job) -> Sequence[Job]:
     """What its CloudPod was asked for earlier and has not begun, oldest first."""
-    found = await session.exec(
-        select(Job)
-        .where(
-            Job.subject_id == act.subject_id,
-            Job.status == JobStatus.PENDING,
-            Job.started_generation < Job.generation,
-            col(Job.kind).in_(CLOUDPOD_ACTS),
-            tuple_(col(Job.created_at), col(Job.id)) < (act.created_at, act.id),
-        )
-        .order_by(col(Job.created_at), col(Job.id))
-    )
-    return found.all()
+    return [
+        one
+        for one in await open_of(session, act.subject_id)
+        if one.kind in CLOUDPOD_ACTS
+        and one.status == JobStatus.PENDING
+        and one.started_generation < one.generation
+        and is_before(one, act)
+    ]
+
+
+def is_before(one: Job, other: Job) -> bool:
+    """Whether it was asked for earlier."""
+    return (one.created_at, one.id) < (other.created_at, other.id)
 
 
 async def cancel_unbegun(session: Session, subject_id: UUID, why: str) -> None:

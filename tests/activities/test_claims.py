@@ -5,7 +5,7 @@ from datetime import datetime
 from uuid import uuid4
 
 import pytest
-from sqlmodel import select, text
+from sqlmodel import select
 
 from activities.calls import StepCall
 from activities.errors import NotYet
@@ -36,7 +36,6 @@ PAID = Payment(
     invoice_id=None,
     charge_id="ch_1",
 )
-WAITING = text("select count(*) from pg_locks where not granted")
 
 
 class Account:
@@ -89,9 +88,7 @@ async def test_an_operator_who_is_just_giving_it_back_is_waited_for(
         held.status, held.decided_by = UnclaimedStatus.REFUNDED, uuid4()
         await operators.flush()
         proving = asyncio.create_task(prove(call))
-        async with db.platform() as session:
-            while not (await session.exec(WAITING)).one()[0]:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await rows.waited_for(db)
         await operators.commit()
 
         with pytest.raises(NotYet):

@@ -1,8 +1,11 @@
 """Rows that tests begin with."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
+
+from sqlalchemy import text
 
 from models.backups import Backup
 from models.base import utc_now
@@ -174,3 +177,15 @@ def order(buyer: Customer, *bought: Product) -> tuple[Order, list[OrderItem]]:
             )
         )
     return made, items
+
+
+async def waited_for(db: Database) -> None:
+    """Until somebody waits for what another transaction holds."""
+    waiting = text("select count(*) from pg_locks where not granted")
+    async with asyncio.timeout(30):
+        while True:
+            async with db.platform() as session:
+                found = await (await session.connection()).execute(waiting)
+                if found.scalar_one():
+                    return
+            await asyncio.sleep(0.05)

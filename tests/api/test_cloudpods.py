@@ -5,7 +5,6 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from sqlalchemy import text
 from sqlmodel import select
 
 from models.customers import Customer
@@ -155,7 +154,7 @@ async def test_a_removal_that_is_refused_has_asked_for_nothing(
         ends.status = JobStatus.FAILED
         await session.flush()
         asking = asyncio.create_task(operator.delete(f"/api/cloudpods/{pod.id}"))
-        await waits_for_a_row(db)
+        await rows.waited_for(db)
         await session.commit()
     refused = await asking
 
@@ -196,18 +195,6 @@ async def test_a_removal_does_not_call_off_what_another_has_suspended_it_for(
     async with db.platform() as session:
         aborted = (await session.exec(select(Decision.job_id))).all()
     assert aborted == [wish.id]
-
-
-async def waits_for_a_row(db: Database) -> None:
-    """Until somebody waits for what another transaction holds."""
-    waiting = text("select count(*) from pg_locks where not granted")
-    async with asyncio.timeout(30):
-        while True:
-            async with db.platform() as session:
-                found = await (await session.connection()).execute(waiting)
-                if found.scalar_one():
-                    return
-            await asyncio.sleep(0.05)
 
 
 async def test_a_cloudpod_that_is_gone_is_not_deleted_again(

@@ -14,7 +14,6 @@ from api.console.visitors import own_page
 from api.settings import ApiSettings
 from models.database import Database
 from models.jobs import Decision
-from models.states import JobStatus, Reason
 from models.users import Role, User
 from tests.api.conftest import (
     add_user,
@@ -24,8 +23,9 @@ from tests.api.conftest import (
     settings,
     token_of,
 )
-from tests.api.rows import OTHER, add, job, other_tenant
+from tests.api.rows import OTHER, add, other_tenant
 from tests.console.browsing import PASSWORD
+from tests.console.jobs import waiting
 
 __all__ = ["app", "no_temporal", "settings"]
 
@@ -50,20 +50,6 @@ async def known(stranger: Client, olga: User) -> Client:
 async def log_in(client: Client, email: str, **more: str) -> httpx.Response:
     form = {"email": email, "password": PASSWORD, **more}
     return await client.post("/console/login", data=form)
-
-
-async def waiting(db: Database, **facts: Any) -> Any:
-    """A job that waits."""
-    made = job(
-        status=JobStatus.NEEDS_ATTENTION,
-        step="create_site",
-        reason=Reason.REJECTED,
-        message="no such PHP version",
-        started_generation=1,
-        **facts,
-    )
-    await add(db, made)
-    return made
 
 
 async def test_a_stranger_is_asked_to_log_in_and_brought_back(

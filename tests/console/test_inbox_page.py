@@ -8,11 +8,11 @@ from models.database import Database
 from models.jobs import Decision, Job
 from models.orders import Order
 from models.payments import PaymentClaim
-from models.states import Act, JobKind, JobStatus, OrderStatus, Reason
+from models.states import Act, JobKind, JobStatus, OrderStatus
 from models.users import User
-from tests.api.rows import add, job
 from tests.console.browsing import DESKTOP, PHONE
 from tests.console.conftest import OpenTab
+from tests.console.jobs import waiting
 from tests.judge import balanced, golden
 from tests.workflows.operator import abort_order, refunds
 from tests.workflows.paths import (
@@ -231,14 +231,7 @@ async def test_a_page_that_is_out_of_date_decides_nothing(
 async def test_a_page_whose_stream_was_refused_asks_again(
     db: Database, olga: User, tab: OpenTab, refused: int
 ) -> None:
-    waits = job(
-        status=JobStatus.NEEDS_ATTENTION,
-        step="create_site",
-        reason=Reason.REJECTED,
-        message="no such PHP version",
-        started_generation=1,
-    )
-    await add(db, waits)
+    waits = await waiting(db)
     window = await tab()
     # As a proxy does while the web process is started anew.
     await window.page.route(

@@ -1,6 +1,7 @@
 """CloudPods as people ask for them over HTTP, until it is done."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 from urllib.parse import unquote
 
 import asyncssh
@@ -66,20 +67,25 @@ async def test_its_ssh_keys_are_in_the_guest_and_new_ones_after_a_rebuild(
     assert await keys_of(door, pod_id) == later
 
 
-async def test_an_aborted_wish_leaves_the_paid_subscription_for_another(
-    door: Door,
-) -> None:
+async def given_up(door: Door) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The wish for a CloudPod whose guest never answered, and what was said to it."""
     await door.world.fault("proxmox", SILENT)
     wish = await door.wish(KVM)
     asked = (await door.call("POST", "", by=Role.ADMIN, **wish)).json()
     job = await door.world.parked(await door.world.read(Job, asked["job"]["id"]))
-
     await abort_item(door.world, job)
-
     assert (await door.ended(asked)).status == JobStatus.FAILED
+    await door.world.fault("proxmox")
+    return wish, asked
+
+
+async def test_an_aborted_wish_leaves_the_paid_subscription_for_another(
+    door: Door,
+) -> None:
+    wish, asked = await given_up(door)
+
     assert (await door.seen(asked["cloudPod"]["id"]))["status"] == "failed"
     assert await door.subscription(wish) == "active"
-    await door.world.fault("proxmox")
     again = await door.done("POST", "", by=Role.ADMIN, **wish)
     seen = await door.seen(again["cloudPod"]["id"])
     assert (seen["status"], seen["sshKeys"], seen["access"]) == (
@@ -92,13 +98,7 @@ async def test_an_aborted_wish_leaves_the_paid_subscription_for_another(
 async def test_a_failed_one_is_removed_and_leaves_the_subscription_to_its_successor(
     door: Door,
 ) -> None:
-    await door.world.fault("proxmox", SILENT)
-    wish = await door.wish(KVM)
-    asked = (await door.call("POST", "", by=Role.ADMIN, **wish)).json()
-    job = await door.world.parked(await door.world.read(Job, asked["job"]["id"]))
-    await abort_item(door.world, job)
-    assert (await door.ended(asked)).status == JobStatus.FAILED
-    await door.world.fault("proxmox")
+    wish, asked = await given_up(door)
     again = await door.done("POST", "", by=Role.ADMIN, **wish)
 
     await door.done("DELETE", f"/{asked['cloudPod']['id']}")
