@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 import structlog
+from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy.orm import aliased
 from sqlmodel import col, or_, select
 from temporalio.api.enums.v1 import EventType
@@ -228,6 +229,7 @@ def timeline(
     def line(event_id: int, status: StepStatus, **told: object) -> None:
         name, at = scheduled[event_id]
         attempt, began = started.get(event_id, (1, at))
+        placed = {"tried_at": began, "started_at": began, "tries": attempt} | told
         lines.append(
             StepLine(
                 tenant_id=job.tenant_id,
@@ -236,16 +238,13 @@ def timeline(
                 status=status,
                 generation=job.generation,
                 scheduled_at=at,
-                tried_at=began,
                 phase=0 if status is StepStatus.RUNNING else 1,
-                tries=attempt,
-                started_at=began,
-                **told,  # type: ignore[arg-type]
+                **placed,  # type: ignore[arg-type]
             )
         )
 
     for event in events:
-        at = event.event_time.ToDatetime(tzinfo=utc_now().tzinfo)
+        at = _utc(event.event_time)
         match event.event_type:
             case EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
                 name = event.activity_task_scheduled_event_attributes.activity_id
@@ -277,23 +276,25 @@ def timeline(
         event_id = by_name.get(one.activity_id.partition("#")[0])
         if event_id is None:
             continue
-        began = one.last_started_time.ToDatetime(tzinfo=utc_now().tzinfo)
         running = one.state == Pending.PENDING_ACTIVITY_STATE_STARTED
-        waits = not running and one.HasField("last_failure")
-        attempt = one.attempt - 1 if waits else one.attempt
-        started[event_id] = (max(attempt, 1), began)
-        if not waits:
-            if running:
-                line(event_id, StepStatus.RUNNING)
+        if running:
+            started[event_id] = (one.attempt, _utc(one.last_started_time))
+            line(event_id, StepStatus.RUNNING)
+        if running or not one.HasField("last_failure"):
             continue
         code = one.last_failure.application_failure_info.type
         line(
             event_id,
             StepStatus.RETRYING,
+            # Temporal forgets when a try began as soon as it has ended.
+            tried_at=_utc(one.last_attempt_complete_time),
+            tries=max(one.attempt - 1, 1),
             code="waiting" if code == NOT_YET else code,
             message=one.last_failure.message,
-            next_retry_at=one.next_attempt_schedule_time.ToDatetime(
-                tzinfo=utc_now().tzinfo
-            ),
+            next_retry_at=_utc(one.next_attempt_schedule_time),
         )
     return lines
+
+
+def _utc(at: Timestamp) -> datetime:
+    return at.ToDatetime(tzinfo=UTC)

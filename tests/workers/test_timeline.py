@@ -86,7 +86,18 @@ def test_a_step_between_two_tries_waits_until_the_next() -> None:
 
     assert (line.status, line.tries) == (StepStatus.RETRYING, 3)
     assert (line.code, line.message) == ("provider_down", "powerdns: away")
+    assert line.started_at == AT
     assert line.next_retry_at == AT + timedelta(seconds=9)
+
+
+def test_a_step_that_waits_stands_between_the_try_that_failed_and_the_next() -> None:
+    started = PendingActivityState.PENDING_ACTIVITY_STATE_STARTED
+    waits = PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
+    [failed] = pending(state=started, attempt=2, began=5)
+    [between] = pending(state=waits, attempt=3, ended=6, last_failure=Failure())
+    [following] = pending(state=started, attempt=3, began=9)
+
+    assert failed.place < between.place < following.place
 
 
 def test_a_step_that_only_waits_is_called_waiting() -> None:
@@ -131,9 +142,12 @@ def pending(
     *,
     state: PendingActivityState.ValueType,
     attempt: int,
+    began: float = 5,
+    ended: float = 6,
     last_failure: Failure | None = None,
 ) -> list[StepLine]:
-    """The lines of a run whose only step is pending, in this state."""
+    """The lines of a run whose only step is pending, in this state; its present try
+    began, or its last one ended, so many seconds after it was scheduled."""
     event = HistoryEvent(
         event_id=5,
         event_type=EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED,
@@ -148,7 +162,10 @@ def pending(
         attempt=attempt,
         last_failure=last_failure,
     )
-    if attempt > 1:
-        step.last_started_time.FromDatetime(AT + timedelta(seconds=5))
+    # The server tells one of the two, never both.
+    if state == PendingActivityState.PENDING_ACTIVITY_STATE_STARTED:
+        step.last_started_time.FromDatetime(AT + timedelta(seconds=began))
+    elif attempt > 1:
+        step.last_attempt_complete_time.FromDatetime(AT + timedelta(seconds=ended))
     step.next_attempt_schedule_time.FromDatetime(AT + timedelta(seconds=9))
     return timeline(JOB, [event], [step])

@@ -112,6 +112,7 @@ UNDONE = {
 BEFORE_THE_PROBE = {
     name: DELIVERED[name] for name in ("place_website", "create_site", "deploy_starter")
 }
+SLOW_PATCH = {"delays": {"PATCH *": 1.0}}
 
 
 @pytest.mark.parametrize("lost", [False, True])
@@ -138,6 +139,8 @@ async def test_the_timelines_are_true_also_when_every_line_was_lost(
         parked = await buy(here)
         await is_told(here, parked, BEFORE_THE_PROBE | {"create_record": "parked"})
         await abort_order(here, await waiting(here, parked))
+        # Slow as well: it is seen at work before it is seen to wait.
+        await here.control("powerdns", "PUT", "settings", json=SLOW_PATCH)
         await here.fault("powerdns", {"kind": "fail", "op": "PATCH *", "times": 10_000})
         stopped = await buy(here)
         await is_told(here, stopped, BEFORE_THE_PROBE | {"create_record": "retrying"})
