@@ -18,6 +18,7 @@ from workers.dev.folder import DataFolder
 from workers.dev.keys import Keys
 from workers.dev.layout import Layout
 from workers.dev.ports import FILE as PORTS
+from workers.dev.process import tail
 from workers.dev.running import COMMAND, RunningStack, inheriting, remove, running
 
 PARTS = ("worker", "api", "temporal", "postgres")
@@ -81,6 +82,17 @@ class Stand:
         """The part's process, as of now."""
         return int(self.dev["processes"][part])
 
+    def restarted(self, part: str, *, since: int) -> None:
+        """Waits until the part is another process than `since`; how soon is not told
+        by tests of faults."""
+        try:
+            until(lambda: self.pid(part) != since, within=30)
+        except AssertionError as error:
+            log = self.data_dir / "logs" / "dev.log"
+            state = "lives" if alive(since) else "is dead"
+            error.add_note(f"{part} ({since}) {state}; the stack said:\n{tail(log)}")
+            raise
+
     @property
     def layout(self) -> Layout:
         """Which environment the stack gives to whom."""
@@ -116,7 +128,7 @@ class Stand:
             os.kill(pid, signal.SIGKILL)
             until(lambda: not alive(pid), within=5)
             yield
-        until(lambda: self.pid(part) != pid, within=10)
+        self.restarted(part, since=pid)
 
     @contextmanager
     def second_api(self) -> Iterator[str]:

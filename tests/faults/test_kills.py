@@ -80,7 +80,7 @@ def suffer(cell: Cell, shop: Shop, stand: Stand) -> float:
         until(lambda: shop.fired(call.provider) == 1, within=20)
     finally:
         shop.fault(call.provider)
-    until(lambda: stand.pid(cell.victim) != pid, within=10)
+    stand.restarted(cell.victim, since=pid)
     since.come_to(GOLDEN, within=WITHIN, untold=True)
     took = time.monotonic() - began
     delivered(shop, paid, order)

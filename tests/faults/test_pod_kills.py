@@ -148,7 +148,7 @@ def suffer(cell: Cell, act: Act, expected: Tally, yard: Yard) -> float:
     began = time.monotonic()
     act.perform()
     until(yard.fired, within=20)
-    until(lambda: yard.stand.pid(cell.victim) != pid, within=20)
+    yard.stand.restarted(cell.victim, since=pid)
     took = time.monotonic() - began
     yard.weather(*act.weather)
     found = tally(since, act.roles)

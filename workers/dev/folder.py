@@ -63,18 +63,24 @@ class DataFolder:
             return content
         return None
 
-    def write(self, name: str, content: dict[str, Any]) -> None:
-        """Replaces a JSON file; readers see the old or the new one. Mode 0600."""
-        self.write_text(name, json.dumps(content, indent=2) + "\n")
+    def write(
+        self, name: str, content: dict[str, Any], *, durable: bool = True
+    ) -> None:
+        """Replaces a JSON file; readers see the old or the new one. Mode 0600.
 
-    def write_text(self, name: str, text: str) -> Path:
+        Unless `durable` it may be lost with the machine, and no slow disk is awaited.
+        """
+        self.write_text(name, json.dumps(content, indent=2) + "\n", durable=durable)
+
+    def write_text(self, name: str, text: str, *, durable: bool = True) -> Path:
         """Replaces a file of mode 0600; returns where it is."""
         target = self.path / name
         handle, temporary = tempfile.mkstemp(dir=self.path, prefix=f".{name}.")
         with os.fdopen(handle, "w") as file:
             file.write(text)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         Path(temporary).replace(target)
         return target
 

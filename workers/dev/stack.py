@@ -141,7 +141,8 @@ class Stack:
         """Tells everybody the pids of now: a fault may kill the next moment."""
         if self._up and self._layout is not None:
             dev = self._layout.dev_file(self._supervisor.processes)
-            self._folder.write(DEV_FILE, dev)
+            # It is of this life alone, and a restart must not wait for the disk.
+            self._folder.write(DEV_FILE, dev, durable=False)
 
     async def _start_database(self, layout: Layout) -> None:
         cluster = await postgres.find(self._folder, namespaces=self._namespaces)
