@@ -20,7 +20,7 @@ from models.database import Session
 from models.errors import Busy, WrongState
 from models.queries import backups, services
 from models.servers import Server
-from models.states import BackupStatus, EffectState, Reason, ServiceStatus
+from models.states import BackupStatus, EffectState, JobStatus, Reason, ServiceStatus
 from models.subscriptions import Subscription
 from models.vault import Vault
 from models.websites import Website
@@ -121,9 +121,11 @@ class BackupActivities:
     @activity.defn
     async def confirm_schedule(self, call: StepCall) -> None:
         """Reads the schedule back, and only then calls the plan active."""
-        async with self._store.step(call) as (session, _):
+        async with self._store.step(call) as (session, job):
             plan = await session.get_one(BackupPlan, call.subject_id)
             await session.commit()
+        if job.status == JobStatus.SUCCEEDED:
+            return  # an earlier try did it; the plan may have been ended since
         if plan.website_id is None or not await self._schedules.exists(plan.website_id):
             raise ProviderDown(PROVIDER, "the schedule is not there")
         async with self._store.step(call) as (session, job):
@@ -240,7 +242,10 @@ class BackupActivities:
     @activity.defn
     async def probe_restored(self, call: StepCall) -> None:
         """Looks at the restored site from outside: anything but a server error."""
-        website, server = await self._store.placed(call)
+        found = await self._store.placed_unless_done(call)
+        if found is None:
+            return
+        website, server = found
         page = await self._probe.page(server.http_address, host_header=website.domain)
         if page.status >= 500:
             raise ProviderDown("web", f"{website.domain} answers {page.status}")

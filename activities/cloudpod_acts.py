@@ -299,6 +299,9 @@ class CloudPodActs(OnCluster):
         place = await self._left(call)
         if place is None:
             return
+        config = await self._cluster.config(place) or {}
+        if int(config.get("onboot", 0)):  # a reboot of its node would start it
+            await self._cluster.configure(place, onboot=0)
         await self._stop(place)
         async with self._store.step(call) as (session, job):
             await cloudpods.without_save(session, job.id)
@@ -333,6 +336,7 @@ class CloudPodActs(OnCluster):
                 place = await left_of(self._cluster, effect)
                 gone = place is None
                 if place is not None and was == ServiceStatus.ACTIVE:
+                    await self._cluster.configure(place, **AT_WORK)
                     await self._start(place)
             if gone:
                 await self._effects.removed(effect, upid=None)

@@ -74,6 +74,14 @@ class Store:
             await session.commit()
             return found
 
+    async def placed_unless_done(self, call: StepCall) -> tuple[Website, Server] | None:
+        """As `placed`, for a last step; None if an earlier try has ended the job, and
+        its worker died before anybody heard. The website may be another job's since."""
+        async with self.step(call, platform=True) as (session, job):
+            found = await placed(session, call.subject_id)
+            await session.commit()
+            return None if job.status == JobStatus.SUCCEEDED else found
+
 
 async def placed(session: Session, website_id: UUID) -> tuple[Website, Server]:
     """As `Store.placed`, in the caller's transaction of the platform."""

@@ -20,7 +20,7 @@ from models.queries import servers, services, websites
 from models.queries.outbox import tell_customer
 from models.queries.servers import DEGRADED, OFFLINE
 from models.servers import HOSTING, Server
-from models.states import JobStatus, Reason, ServiceStatus
+from models.states import Reason, ServiceStatus
 from models.subscriptions import Subscription
 from models.websites import Website, is_ours
 
@@ -185,7 +185,7 @@ class WebsiteActivities:
     @activity.defn
     async def go_live(self, call: StepCall) -> None:
         """Looks at the site from outside, and only then calls it active."""
-        found = await self._unless_done(call)
+        found = await self._store.placed_unless_done(call)
         if found is None:
             return
         website, server = found
@@ -199,15 +199,6 @@ class WebsiteActivities:
                 await tell_customer(session, order, "website_live", about=website.id)
             finish(job)
             await session.commit()
-
-    async def _unless_done(self, call: StepCall) -> tuple[Website, Server] | None:
-        """Where it is; None if an earlier try has ended the job, and its worker died
-        before anybody heard. The website may be another job's since."""
-        async with self._store.step(call, platform=True) as (session, job):
-            found = await placed(session, call.subject_id)
-            done = job.status == JobStatus.SUCCEEDED
-            await session.commit()
-        return None if done else found
 
     async def _see(self, website: Website, server: Server) -> None:
         page = await self._probe.page(server.http_address, host_header=website.domain)
@@ -255,7 +246,7 @@ class WebsiteActivities:
     @activity.defn
     async def suspend_site(self, call: StepCall) -> None:
         """Moves the site aside and shows a notice; nothing is deleted."""
-        found = await self._unless_done(call)
+        found = await self._store.placed_unless_done(call)
         if found is None:
             return
         website, server = found
@@ -273,7 +264,7 @@ class WebsiteActivities:
     @activity.defn
     async def resume_site(self, call: StepCall) -> None:
         """Moves the site back into its place."""
-        found = await self._unless_done(call)
+        found = await self._store.placed_unless_done(call)
         if found is None:
             return
         website, server = found

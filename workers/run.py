@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 from functools import partial
 
+import psycopg
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from temporalio.client import Client
@@ -50,7 +51,7 @@ async def main(
         loop.add_signal_handler(number, stop.set)
     served = tuple(queues) or ALL
     db = Database(settings.database_url.get_secret_value(), pool_size=20)
-    client = await connect(settings, stop)
+    client = await connect(settings, db, stop)
     if client is None:
         return
     wired = wire(settings, client, db, clients_of)
@@ -105,9 +106,12 @@ async def main(
         await wired.aclose()
 
 
-async def connect(settings: WorkerSettings, stop: asyncio.Event) -> Client | None:
-    """The client; Temporal may come up later than we do. None if `stop` is first."""
-    connecting = asyncio.create_task(_connected(settings))
+async def connect(
+    settings: WorkerSettings, db: Database, stop: asyncio.Event
+) -> Client | None:
+    """The client, once Temporal and the database answer: they may come up later than
+    we do. None if `stop` is first."""
+    connecting = asyncio.create_task(_connected(settings, db))
     stopped = asyncio.create_task(stop.wait())
     await asyncio.wait((connecting, stopped), return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()
@@ -117,16 +121,22 @@ async def connect(settings: WorkerSettings, stop: asyncio.Event) -> Client | Non
     return None
 
 
-async def _connected(settings: WorkerSettings) -> Client:
+async def _connected(settings: WorkerSettings, db: Database) -> Client:
+    client: Client | None = None
     while True:
         try:
-            return await Client.connect(
+            client = client or await Client.connect(
                 **settings.temporal,
                 plugins=[engine_plugin(sandboxed=False)],
             )
+            await db.direct.row("select 1", {})
         except RuntimeError as error:
             _log.warning("temporal_away", error=str(error)[:200])
-            await asyncio.sleep(0.5)
+        except psycopg.OperationalError as error:
+            _log.warning("database_away", error=str(error)[:200])
+        else:
+            return client
+        await asyncio.sleep(0.5)
 
 
 def loops_of(

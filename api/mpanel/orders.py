@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, StringConstraints
 
 from api.deps import Reader, Rows
 from api.limits import Kind, counted_as
@@ -29,6 +29,9 @@ from models.states import OrderStatus, RefundStatus
 
 router = APIRouter(prefix="/orders", tags=["orders"])
 
+Search = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=3, max_length=255)
+]
 Word = Literal[
     "pending", "processing", "completed", "partially_fulfilled", "failed", "cancelled"
 ]
@@ -226,7 +229,7 @@ class OrderPaging(Paging):
     """`search`: how an order id, an e-mail address or a domain begins, or a whole id
     of Stripe's. `createdTo` is excluded."""
 
-    search: str | None = Field(default=None, min_length=3, max_length=255)
+    search: Search | None = None
     status: Word | None = None
     customer_id: UUID | None = None
     source: str | None = Field(default=None, max_length=255)

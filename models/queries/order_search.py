@@ -59,7 +59,7 @@ async def find(session: Session, window: Window, wanted: Wanted) -> Slice[Found]
 def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if wanted.search:
-        conditions.append(col(Order.id).in_(_candidates(wanted.search.strip())))
+        conditions.append(col(Order.id).in_(_candidates(wanted.search)))
     if wanted.statuses:
         conditions.append(col(Order.status).in_(wanted.statuses))
     for column, value in (
@@ -103,7 +103,7 @@ def _candidates(search: str) -> Select[Any]:
         .where(_begins(col(Website.domain), small)),
     ]
     digits = small.replace("-", "")
-    if len(digits) <= len(_ZEROS) and set(digits) <= set("0123456789abcdef"):
+    if 0 < len(digits) <= len(_ZEROS) and set(digits) <= set("0123456789abcdef"):
         first, last = digits + _ZEROS[len(digits) :], digits + _EFFS[len(digits) :]
         arms.append(
             select(col(Order.id)).where(

@@ -284,6 +284,19 @@ async def test_enabling_backups_schedules_them_and_starts_the_subscription(
     assert job.status == JobStatus.SUCCEEDED
 
 
+async def test_a_plan_that_is_told_late_that_it_is_enabled_stays_ended(
+    bench: Bench,
+) -> None:
+    enabling = await enabled(bench)
+    await bench.do.stop_backups(await bench.job(JobKind.WEBSITE_DELETE))
+    await bench.change(bench.plan, status=ServiceStatus.TERMINATED)
+
+    # Its worker died after the commit and before Temporal heard of it.
+    await bench.do.confirm_schedule(enabling)
+
+    assert (await bench.fresh(bench.plan)).status == ServiceStatus.TERMINATED
+
+
 async def test_a_plan_whose_schedule_is_not_there_is_not_called_active(
     bench: Bench,
 ) -> None:

@@ -73,6 +73,7 @@ async def test_a_nul_character_is_refused_rather_than_a_crash(
     viewer = await log_in(Role.VIEWER)
     response = await viewer.get("/api/customers", params={"search": "\0"})
     error(response, 422, "VALIDATION_ERROR")
+    assert response.json()["error"]["details"]["field"] == "search"
 
 
 async def test_unknown_paths_and_methods_are_worded_too(api: httpx.AsyncClient) -> None:

@@ -96,7 +96,9 @@ async def test_an_order_is_found_by(
     assert await found(viewer, search=search) == {str(ada.id)}
 
 
-@pytest.mark.parametrize("search", ["shop.example", "%ada", "ada_", "pi_ad", "zzz"])
+@pytest.mark.parametrize(
+    "search", ["shop.example", "%ada", "ada_", "pi_ad", "zzz", "---"]
+)
 async def test_nothing_else_is_found(
     ada: Order, viewer: httpx.AsyncClient, search: str
 ) -> None:
@@ -133,6 +135,8 @@ async def test_the_newest_comes_first_with_its_customers_address(
     "params",
     [
         {"search": "ab"},
+        {"search": "ab    "},
+        {"search": "     "},
         {"search": "x" * 256},
         {"search": "a\0b"},
         {"status": "nothing"},

@@ -33,7 +33,7 @@ from tests.api import rows
 from tests.api.conftest import add_user, app, no_temporal, settings
 from tests.api.live import Site, live
 from tests.api.people import enrol, log_in, person
-from workers.cli.client import Api, CallFailed, Login, keep, kept
+from workers.cli.client import Api, CallFailed, Login, keep, kept, told
 from workers.cli.following import states
 from workers.dev.folder import DataFolder
 
@@ -208,6 +208,14 @@ async def test_a_wrong_password_and_an_api_that_is_down_say_what_to_do(
     )
     assert away.code == 1
     assert "Is the API up? In development: mpanel dev" in away.err.replace("\n", " ")
+
+
+@pytest.mark.parametrize("text", ["<h1>Welcome</h1>", "[]"])
+def test_what_is_no_panel_is_called_so(text: str) -> None:
+    asked = httpx.Request("POST", "http://shop.example/api/auth/login")
+
+    with pytest.raises(CallFailed, match=r"shop\.example.* another program's"):
+        told(httpx.Response(200, text=text, request=asked))
 
 
 async def test_the_inbox_is_told_by_cause_and_a_job_in_one_look(
@@ -526,14 +534,14 @@ class Restarting:
 
 
 async def test_empty_lists_say_that_all_is_well(mpanel: Terminal) -> None:
-    for words, told in (
+    for words, sentence in (
         ((), "No worker is up"),
         ((), "Nothing else waits for anybody."),
         (("orphans",), "Providers and ledger agree."),
         (("payments",), "Every payment has its order."),
     ):
         said = await mpanel("inbox", *words)
-        assert (said.code, told in said.out) == (0, True), said.err
+        assert (said.code, sentence in said.out) == (0, True), said.err
 
 
 async def decisions(session: Any) -> list[Decision]:

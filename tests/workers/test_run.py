@@ -1,14 +1,18 @@
-"""A worker process, before it has found Temporal."""
+"""A worker process, before it has found Temporal and the database."""
 
 import os
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
 import pytest
+from temporalio.testing import WorkflowEnvironment
 
 from tests.world import VAULT_KEY
+from workers.dev.temporal import program
 
 # Addresses that nobody asks.
 SETTINGS = {
@@ -29,6 +33,14 @@ SETTINGS = {
 }
 
 
+@pytest.fixture
+async def temporal() -> AsyncIterator[WorkflowEnvironment]:
+    async with await WorkflowEnvironment.start_local(
+        dev_server_existing_path=program(), dev_server_log_level="error"
+    ) as environment:
+        yield environment
+
+
 @pytest.mark.parametrize("hangs", [False, True], ids=["away", "hung"])
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
 def test_a_worker_that_waits_for_temporal_ends_when_it_is_told(
@@ -36,26 +48,57 @@ def test_a_worker_that_waits_for_temporal_ends_when_it_is_told(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as temporal:
         temporal.settimeout(60)
-        host, port = temporal.getsockname()
-        at = {"TEMPORAL_ADDRESS": f"{host}:{port}", "TEMPORAL_CONFIG_FILE": os.devnull}
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "workers.cli", "worker"],
-            env={"PATH": os.environ["PATH"], **SETTINGS, **at},
-            stderr=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            text=True,
-        )
-        try:
+        with started(TEMPORAL_ADDRESS=address(temporal)) as worker:
             asked, _ = temporal.accept()
             if not hangs:
                 asked.close()
-            worker.send_signal(sign)
-            _, said = worker.communicate(timeout=20)
-        finally:
-            worker.kill()
-            worker.wait()
+            ends_well(worker, sign)
         asked.close()
 
+
+async def test_a_worker_that_waits_for_its_database_asks_again_until_it_is_to_end(
+    temporal: WorkflowEnvironment,
+) -> None:
+    target = temporal.client.service_client.config.target_host
+    with socket.create_server(("127.0.0.1", 0)) as database:
+        database.settimeout(60)
+        url = f"postgresql://{address(database)}/mpanel"
+        with started(TEMPORAL_ADDRESS=target, MPANEL_DATABASE_URL=url) as worker:
+            for _ in range(3):
+                asked, _ = database.accept()
+                asked.close()
+            ends_well(worker, signal.SIGTERM)
+
+
+Started = subprocess.Popen[str]
+
+
+def address(server: socket.socket) -> str:
+    host, port = server.getsockname()
+    return f"{host}:{port}"
+
+
+@contextmanager
+def started(**settings: str) -> Iterator[Started]:
+    """`mpanel worker`."""
+    own = {"PATH": os.environ["PATH"], "TEMPORAL_CONFIG_FILE": os.devnull}
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "workers.cli", "worker"],
+        env={**own, **SETTINGS, **settings},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        yield worker
+    finally:
+        worker.kill()
+        worker.communicate()
+
+
+def ends_well(worker: Started, sign: signal.Signals) -> None:
+    worker.send_signal(sign)
+    _, said = worker.communicate(timeout=20)
     # The client's own threads may complain that the interpreter has ended.
     assert worker.returncode == 0, said
     assert "Traceback" not in said

@@ -354,12 +354,14 @@ async def test_a_removal_can_be_called_off_while_it_is_held(
         assert held.status == ServiceStatus.TERMINATING
         (guest,) = (await guests(pods)).values()
         assert guest["status"] == "stopped"
+        assert not int(config(pods, pod)["onboot"])
         await abort_item(pods, job)
         assert (await pods.ended(job)).status == JobStatus.FAILED
         again = await now(pods, pod)
         assert (again.status, again.held_until) == (ServiceStatus.ACTIVE, None)
         (guest,) = (await guests(pods)).values()
         assert guest["status"] == "running"
+        assert int(config(pods, pod)["onboot"])
         assert len(await records(pods)) == 2
 
 

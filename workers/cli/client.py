@@ -214,8 +214,14 @@ def reached(url: str) -> Iterator[None]:
 def told(answer: httpx.Response) -> dict[str, Any]:
     """The body, or `CallFailed` in the API's own words."""
     if answer.is_success:
-        body: dict[str, Any] = answer.json() if answer.content else {}
-        return body
+        with suppress(ValueError):
+            body = answer.json() if answer.content else {}
+            if isinstance(body, dict):
+                return body
+        raise CallFailed(
+            f"{answer.url} does not answer as mPanel does: it is another program's."
+            " Another address: mpanel login --url ..."
+        )
     try:
         error = answer.json()["error"]
         code, message = str(error["code"]), str(error["message"])
