@@ -6,7 +6,7 @@ whose event or order never came is found by asking for the payments themselves.
 
 from collections.abc import Awaitable, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Final, Protocol
 from uuid import UUID, uuid4
 
 import structlog
@@ -54,9 +54,13 @@ _WAKE_CALLS = 3
 # So often Stripe may refuse to tell of a refund, at five seconds each.
 REFUSALS = 20
 _REFUND_EVENTS = ("refund.failed", "refund.updated", "charge.refund.updated")
+# How far back each look goes: the farther, the more seldom. A bank debit succeeds up to
+# two weeks after it was made, and Stripe lists payments by when they were made.
 _LOOK_BACK = timedelta(hours=2)
-_LOOK_FAR_BACK = timedelta(days=8)
-_FAR_LOOK_EVERY = timedelta(hours=1)
+_FAR_LOOKS: Final = (
+    (timedelta(days=31), timedelta(days=1)),
+    (timedelta(days=8), timedelta(hours=1)),
+)
 # A repeat whose payment has not come by then is a repeat and nothing else.
 _REPEAT_WAITS = timedelta(minutes=15)
 
@@ -112,7 +116,7 @@ class StripeWatch:
         self._db, self._client, self._payments = db, client, payments
         self._unclaimed_after = unclaimed_after
         self._platform_domain = platform_domain
-        self._looked_far_at: datetime | None = None
+        self._looked_at: dict[timedelta, datetime] = {}
 
     async def events(self) -> None:
         """Works through the inbox: what was paid wakes the orders that wait for it."""
@@ -256,9 +260,8 @@ class StripeWatch:
     async def payments(self) -> None:
         """Finds what succeeded and is claimed by no order and no invoice."""
         now = utc_now()
-        far = self._looked_far_at is None or now - self._looked_far_at > _FAR_LOOK_EVERY
-        since = now - (_LOOK_FAR_BACK if far else _LOOK_BACK)
-        succeeded = await self._payments.succeeded_since(since)
+        far = self._far(now)
+        succeeded = await self._payments.succeeded_since(now - far)
         async with self._db.platform() as session:
             await session.exec(_UNLIST_CLAIMED)
             await session.exec(_LIST_ANEW)
@@ -274,8 +277,14 @@ class StripeWatch:
                 await self._wake(payment)
                 if now - payment.created_at >= self._unclaimed_after:
                     await self._list(payment)
-        if far:
-            self._looked_far_at = now
+        self._looked_at |= {shorter: now for shorter, _ in _FAR_LOOKS if shorter <= far}
+
+    def _far(self, now: datetime) -> timedelta:
+        for far, every in _FAR_LOOKS:
+            looked_at = self._looked_at.get(far)
+            if looked_at is None or now - looked_at > every:
+                return far
+        return _LOOK_BACK
 
     async def _list(self, payment: Payment) -> None:
         async with self._db.platform() as session:

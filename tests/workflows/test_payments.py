@@ -150,6 +150,19 @@ async def test_a_payment_whose_order_never_came_becomes_an_order_or_a_refund(
     assert (books.claimed, books.refunded, books.listed) == (PRICE, PRICE, 0)
 
 
+async def test_a_bank_debit_that_was_made_weeks_ago_and_has_no_order_is_listed(
+    here: World,
+) -> None:
+    made = utc_now() - timedelta(days=20)
+    paid = await here.pay(PRICE, created=int(made.timestamp()))
+
+    await here.wired.stripe_watch.payments()
+
+    [listed] = await unclaimed(here)
+    assert listed.stripe_payment_intent_id == paid["payment_intent"]["id"]
+    assert (await balanced(here)).listed == PRICE
+
+
 async def test_a_listed_payment_comes_off_the_list_when_its_order_comes_late(
     watchful: World,
 ) -> None:
