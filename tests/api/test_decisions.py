@@ -120,7 +120,7 @@ async def test_a_retry_is_recorded_with_its_author_and_the_worker_is_woken(
     async with await psycopg.AsyncConnection.connect(app_url, autocommit=True) as ear:
         await ear.execute("listen mpanel")
         answer = await decide(operator, parked, "retry", reason="the name is free")
-        heard = [one.payload async for one in ear.notifies(timeout=5, stop_after=1)]
+        heard = [one.payload async for one in ear.notifies(timeout=30, stop_after=1)]
     assert answer.status_code == 200, answer.text
     assert heard == ["decide"]
     (decision,) = await decisions(db)

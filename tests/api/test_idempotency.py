@@ -320,7 +320,7 @@ async def somebody_waits(db: Database) -> None:
         "select count(*) from pg_locks where not granted and pid in (select pid from"
         " pg_stat_activity where datname = current_database())"
     )
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             async with db.platform() as session:
                 found = await (await session.connection()).execute(query)

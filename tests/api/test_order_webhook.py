@@ -448,7 +448,7 @@ async def test_the_worker_is_woken_when_the_order_is_there(
     async with await psycopg.AsyncConnection.connect(app_url, autocommit=True) as ear:
         await ear.execute("listen mpanel")
         await buy(api, order())
-        heard = [one.payload async for one in ear.notifies(timeout=2, stop_after=1)]
+        heard = [one.payload async for one in ear.notifies(timeout=30, stop_after=1)]
     assert heard == ["start"]
 
 

@@ -36,7 +36,7 @@ def test_a_stack_that_is_not_kept_ends_when_its_visitor_is_killed(
         assert visitor.stdout is not None
         assert visitor.stdout.readline()
         visitor.kill()
-    until(lambda: not mentioning(tmp_path), within=10)
+    until(lambda: not mentioning(tmp_path), within=30)
 
 
 def test_a_kept_stack_is_found_by_the_next_visitor(tmp_path: Path) -> None:
@@ -47,4 +47,4 @@ def test_a_kept_stack_is_found_by_the_next_visitor(tmp_path: Path) -> None:
         assert alive(supervisor)
     finally:
         os.kill(supervisor, signal.SIGTERM)
-        until(lambda: not mentioning(tmp_path), within=10)
+        until(lambda: not mentioning(tmp_path), within=30)

@@ -180,7 +180,7 @@ def works(stack: Program, name: str) -> bool:
 def test_while_the_api_is_away_callers_wait(stack: Program) -> None:
     before = stack.pids["api"]
     os.kill(before, signal.SIGKILL)
-    until(lambda: not alive(before), within=2)
+    until(lambda: not alive(before), within=20)
     assert get(stack.dev["api"]) != str(before)
 
 
@@ -202,7 +202,7 @@ def test_a_killed_supervisor_leaves_nothing_and_the_next_finds_all(
     with psycopg.connect(before["database_url"]) as connection:
         connection.execute("insert into notes values ('kept')")
     first.kill()
-    until(lambda: not mentioning(first.data_dir), within=3)
+    until(lambda: not mentioning(first.data_dir), within=20)
 
     second = start("killed").ready()
     after = second.dev
@@ -221,7 +221,7 @@ def test_a_killed_supervisor_leaves_nothing_and_the_next_finds_all(
         "temporal",
         "postgres",
     ]
-    assert second.process.wait(timeout=5) == 0
+    assert second.process.wait(timeout=20) == 0
     assert not second.dev_file.exists()
     log = (second.data_dir / "logs" / "postgres.log").read_text()
     assert log.rstrip().endswith("database system is shut down")

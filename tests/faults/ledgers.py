@@ -153,5 +153,5 @@ def paid_and_told(shop: Shop, since: Ledgers) -> Paid:
     chance how often an order asks."""
     paid = shop.pay()
     until(lambda: since.answered("stripe", "GET /v1/payment_intents/{id}"), within=30)
-    until(lambda: since.quiet("stripe"), within=10)
+    until(lambda: since.quiet("stripe"), within=30)
     return paid

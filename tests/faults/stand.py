@@ -126,7 +126,7 @@ class Stand:
         with self.frozen(self.supervisor):
             pid = self.pid(part)
             os.kill(pid, signal.SIGKILL)
-            until(lambda: not alive(pid), within=5)
+            until(lambda: not alive(pid), within=30)
             yield
         self.restarted(part, since=pid)
 

@@ -86,7 +86,7 @@ def suffer(cell: Cell, shop: Shop, stand: Stand) -> float:
     delivered(shop, paid, order)
     if cell.victim == "worker":  # its start asks Stripe too, which is no order's call
         until(lambda: stand.starts > starts, within=30)
-        until(lambda: since.quiet("stripe"), within=10)
+        until(lambda: since.quiet("stripe"), within=30)
     return took
 
 

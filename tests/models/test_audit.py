@@ -159,7 +159,7 @@ async def test_an_event_waits_for_no_other_transaction_before_its_commit(
 ) -> None:
     async with db.tenant(MIGRAHOSTING) as slow, db.tenant(MIGRAHOSTING) as quick:
         await tell(slow, what="told first")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await tell(quick, what="committed first")
             await quick.commit()
         await slow.commit()

@@ -174,7 +174,7 @@ async def test_a_hanging_call_holds_up_no_other(
     before = time.monotonic()
     await deploy(panel)
 
-    assert time.monotonic() - before < 2
+    assert time.monotonic() - before < 10
     ended = await asyncio.gather(*hanging, return_exceptions=True)
     assert {type(error) for error in ended} == {ProviderDown}
 
@@ -348,7 +348,7 @@ async def test_all_simulators_run_in_one_process(tmp_path: Path, keys: Keys) -> 
     )
     try:
         assert process.stdout is not None
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             lines = [(await process.stdout.readline()).decode() for _ in range(4)]
     finally:
         process.terminate()

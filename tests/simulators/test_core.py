@@ -137,7 +137,7 @@ async def test_an_executed_call_may_never_be_answered(http: httpx.AsyncClient) -
     with pytest.raises(httpx.RemoteProtocolError):
         await http.post("/apples/gala")
 
-    assert 0.25 < time.monotonic() - began < 2
+    assert 0.25 < time.monotonic() - began < 20
     book = await ledger(http)
     assert sold(book) == ["gala"]
     assert book["calls"][0]["status"] == "withheld"
@@ -169,7 +169,7 @@ async def test_a_kill_fault_ends_whoever_has_that_name_at_that_moment(
     with pytest.raises(httpx.RemoteProtocolError):
         await http.post("/apples/gala")
 
-    assert await asyncio.wait_for(victim.wait(), 5) == -9
+    assert await asyncio.wait_for(victim.wait(), 30) == -9
     assert sold(await ledger(http)) == done
 
 
@@ -207,14 +207,14 @@ async def test_a_seeded_draw_is_the_same_in_every_run(http: httpx.AsyncClient) -
 
 
 async def test_a_delayed_call_blocks_nobody_else(http: httpx.AsyncClient) -> None:
-    await http.put("/_simulator/settings", json={"delays": {"POST *": 2.0}})
+    await http.put("/_simulator/settings", json={"delays": {"POST *": 4.0}})
     began = time.monotonic()
 
     slow = asyncio.create_task(http.post("/apples/gala"))
     await asyncio.sleep(0.05)
     await http.get("/apples/gala")
 
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 3
     await slow
     assert time.monotonic() - began > 0.45
 
@@ -275,7 +275,7 @@ async def test_the_command_serves_within_a_second_and_ends_when_told(
 
         assert ready[:2] == ["ready", "stripe"]
         assert await process.wait() == 0
-        assert took < 2  # a second when nothing else runs
+        assert took < 10  # a second when nothing else runs
     finally:
         with suppress(ProcessLookupError):
             process.kill()

@@ -105,7 +105,7 @@ def test_a_decision_is_taken_while_no_worker_is_there(shop: Shop, stand: Stand) 
     with stand.frozen(stand.pid("worker")):
         began = time.monotonic()
         answer = shop.decide(job_id, "retry", reason="the server is well again")
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 15
         assert answer.is_success, answer.text
         assert answer.json()["decision"]["status"] == "recorded"
         stand.kill("worker")

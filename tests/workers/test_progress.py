@@ -79,7 +79,7 @@ async def test_nobody_waits_when_more_lines_come_than_can_be_written(
     for _ in range(20_000):
         writer.put(told)
 
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
 
 
 async def test_lines_that_cannot_be_written_hold_up_no_others(db: Database) -> None:

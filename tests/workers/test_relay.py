@@ -285,7 +285,7 @@ async def test_nothing_of_the_database_is_held_while_a_receiver_hangs(
         message_id = await tell_hook(db)
         await relay.round("webhook")
         await until(lambda: receiver.got)
-        async with asyncio.timeout(5), narrow.platform() as session:
+        async with asyncio.timeout(30), narrow.platform() as session:
             free = select(OutboxMessage).where(OutboxMessage.id == message_id)
             await session.exec(free.with_for_update(nowait=True))
         go_on.set()

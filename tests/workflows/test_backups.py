@@ -143,7 +143,7 @@ async def rows(here: World, table: type[Any], **where: Any) -> Sequence[Any]:
 
 async def listed(here: World, website_id: UUID) -> int:
     """How many schedules of the website Temporal lists, once it lists any."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             ids = [one.id async for one in await here.client.list_schedules()]
             if found := sum(str(website_id) in id for id in ids):

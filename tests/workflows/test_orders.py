@@ -30,7 +30,7 @@ async def test_a_paid_order_becomes_a_live_website(here: World) -> None:
     assert str(website.id) in page.text
     assert website.domain in page.text
     await here.until(
-        lambda: here.effects("mail"), lambda sent: len(sent) == 2, within=5
+        lambda: here.effects("mail"), lambda sent: len(sent) == 2, within=30
     )
     await golden(here, orders=1)
     await balanced(here)
@@ -77,7 +77,7 @@ async def test_a_payment_that_is_near_waits_for_a_person(
     assert str(amount) in (job.message or "")
     assert await here.sites() == set()
     told = await here.until(
-        lambda: here.effects("mail"), lambda sent: len(sent) == 1, within=10
+        lambda: here.effects("mail"), lambda sent: len(sent) == 1, within=30
     )
     assert len(told) == 1
 
