@@ -22,12 +22,20 @@ from models.states import OPEN_JOBS, EffectState, JobStatus
 _log = structlog.get_logger(__name__)
 
 
+async def _by_nobody(_: Effect) -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class Check:
-    """How one kind of effect is looked up and taken away at its provider."""
+    """How one kind of effect is looked up and taken away at its provider.
+
+    `in_use`: by another job's doing, so that it stays whatever its own job says.
+    """
 
     exists: Callable[[Effect], Awaitable[bool]]
     remove: Callable[[Effect], Awaitable[None]]
+    in_use: Callable[[Effect], Awaitable[bool]] = _by_nobody
 
 
 class Rechecks:
@@ -66,7 +74,7 @@ class Rechecks:
         if check is not None and not (
             job.status in OPEN_JOBS and effect.state == EffectState.INTENDED
         ):
-            there = await check.exists(effect)
+            there = not await check.in_use(effect) and await check.exists(effect)
             wanted = (
                 effect.state == EffectState.INTENDED
                 and job.status == JobStatus.SUCCEEDED

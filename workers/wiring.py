@@ -249,30 +249,33 @@ def _checks(
     async def remove_archive(effect: Effect) -> None:
         await archives.delete(effect.facts["archive"])
 
-    async def schedule_exists(effect: Effect) -> bool:
-        website_id = UUID(effect.facts["website_id"])
+    async def of_a_later_plan(effect: Effect) -> bool:
         async with db.platform() as session:
-            plan = await plan_of(session, website_id)
-        if plan is not None and plan.id != effect.owner_id:
-            return False  # the schedule is a later plan's
-        return await schedules.exists(website_id)
+            plan = await plan_of(session, UUID(effect.facts["website_id"]))
+        return plan is not None and plan.id != effect.owner_id
+
+    async def schedule_exists(effect: Effect) -> bool:
+        return await schedules.exists(UUID(effect.facts["website_id"]))
 
     async def remove_schedule(effect: Effect) -> None:
         await schedules.remove(UUID(effect.facts["website_id"]))
 
-    async def guest_exists(effect: Effect) -> bool:
+    async def of_a_living_pod(effect: Effect) -> bool:
         async with db.platform() as session:
             pod = await session.get_one(CloudPod, effect.owner_id)
-        if pod.status in _IN_USE:
-            return False
+        return pod.status in _IN_USE
+
+    async def guest_exists(effect: Effect) -> bool:
         return await find_ours(cluster, effect) is not None
 
     async def remove_guest(effect: Effect) -> None:
         await destroy(cluster, effect)
 
     return {
-        ("proxmox", "guest"): Check(guest_exists, remove_guest),
-        ("temporal", "schedule"): Check(schedule_exists, remove_schedule),
+        ("proxmox", "guest"): Check(guest_exists, remove_guest, of_a_living_pod),
+        ("temporal", "schedule"): Check(
+            schedule_exists, remove_schedule, of_a_later_plan
+        ),
         ("cloudpanel", "site"): Check(site_exists, remove_site),
         ("powerdns", "record"): Check(records.stands, records.delete),
         ("backup_store", "archive"): Check(archive_exists, remove_archive),

@@ -29,13 +29,14 @@ INBOX = "/api/operator/inbox"
 
 @dataclass(frozen=True)
 class Placed:
-    """An order with hosting and backups, as the webhook made it."""
+    """An order with hosting and backups, as the webhook made it. `payment`: of it, if
+    it was claimed."""
 
     order_id: UUID
     root: UUID
     website: UUID
     backups: UUID
-    payment: str
+    payment: str = ""
 
 
 Place = Callable[..., Awaitable[Placed]]

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -34,17 +34,8 @@ from models.tenants import MIGRAHOSTING
 from models.users import Role
 from models.websites import Website
 from tests.api.conftest import LogIn
+from tests.api.parked import Placed, put
 from tests.api.shop import buy, order, stock
-
-
-@dataclass(frozen=True)
-class Placed:
-    """An order with hosting and backups, as the webhook made it."""
-
-    order_id: UUID
-    root: UUID
-    website: UUID
-    backups: UUID
 
 
 @pytest.fixture
@@ -61,17 +52,7 @@ Change = Callable[..., Awaitable[None]]
 @pytest.fixture
 def change(db: Database) -> Change:
     """Puts a job where the worker would have brought it."""
-
-    async def change(job_id: UUID, status: JobStatus, **values: Any) -> None:
-        async with db.platform() as session:
-            job = await session.get_one(Job, job_id)
-            job.status = status
-            for name, value in values.items():
-                setattr(job, name, value)
-            job.started_generation = values.get("started_generation", job.generation)
-            await session.commit()
-
-    return change
+    return partial(put, db)
 
 
 @pytest.fixture
