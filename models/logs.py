@@ -117,7 +117,9 @@ class _Form:
     render: Processor
 
     def __call__(self, logger: WrappedLogger, name: str, event: EventDict) -> Any:
-        return self.render(logger, name, _stamp(logger, name, event))
+        line = str(self.render(logger, name, _stamp(logger, name, event)))
+        # Half a character would be an error in whoever wanted to tell of one.
+        return line.encode("utf-8", "backslashreplace").decode()
 
 
 def _ending(form: str) -> list[Processor]:

@@ -28,6 +28,8 @@ _NAMES = re.compile(
     r"(?i)passw|passphrase|secret|token|authorization|api[-_]?key|cookie|credential"
     r"|private|signature|totp|(?:^|_)(?:code|codes|otp|pin)$"
 )
+# No row holds a NUL, and half a character cannot be written.
+_UNWRITABLE = re.compile(r"[\x00\ud800-\udfff]")
 _LONGEST: Final = 500
 _DEEPEST: Final = 6
 # A shorter one would hide words that happen to be it.
@@ -71,8 +73,8 @@ def masked(text: str) -> str:
 
 
 def redacted(text: str) -> str:
-    """The same on one line, at most 500 characters."""
-    text = " ".join(masked(text).split())
+    """The same on one line, at most 500 characters, as a row can hold them."""
+    text = " ".join(_UNWRITABLE.sub("\N{REPLACEMENT CHARACTER}", masked(text)).split())
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "\u2026"
 
 
@@ -86,7 +88,8 @@ def cleaned(name: str, value: Any, *, depth: int = 0) -> Any:
         return masked(value)
     if isinstance(value, Mapping):
         return {
-            key: cleaned(str(key), each, depth=depth + 1) for key, each in value.items()
+            str(key): cleaned(str(key), each, depth=depth + 1)
+            for key, each in value.items()
         }
     if isinstance(value, list | tuple | set | frozenset):
         return [cleaned(name, each, depth=depth + 1) for each in value]

@@ -1,5 +1,7 @@
 """Every line is JSON, knows what it is about, and holds no secret."""
 
+import io
+import json
 import logging
 from collections.abc import Iterator
 
@@ -8,7 +10,7 @@ import structlog
 from pydantic import SecretStr
 from uvicorn.config import LOGGING_CONFIG, Config
 
-from models.logs import about
+from models.logs import LogSettings, about, configure
 from models.redaction import masked, redacted
 from models.settings import Settings
 from tests.logged import Lines, logged
@@ -133,6 +135,19 @@ def test_an_error_tells_where_it_was_raised(lines: Lines) -> None:
     (line,) = lines.all
     assert line["error"] == "ValueError: odd"
     assert "test_logs.py" in line["where"][-1]
+
+
+def test_nothing_that_is_told_is_an_error_in_its_teller() -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+    with logged():
+        configure(LogSettings(), out)
+        structlog.configure(cache_logger_on_first_use=False)
+        log = structlog.get_logger()
+        log.warning("refused", error="half a \ud800 character", seen={(1, 2): 3})
+        log.warning("went on")
+    told = [json.loads(line) for line in out.buffer.getvalue().splitlines()]
+    assert [line["event"] for line in told] == ["refused", "went on"]
+    assert told[0]["seen"] == {"(1, 2)": 3}
 
 
 def test_redacted_is_one_short_line() -> None:
