@@ -141,6 +141,9 @@ async def raise_alert(
         )
     ).one_or_none()
     if standing is None:
+        if not await _raised(session, alert_id):
+            # It was resolved while we waited for it: this is a beginning after all.
+            await raise_alert(session, cause, found, occasion=occasion)
         return  # this very occasion was told of, and is over
     standing.last_seen_at, standing.message = utc_now(), found.message
     silently = standing.status == AlertStatus.ACKNOWLEDGED
@@ -148,6 +151,11 @@ async def raise_alert(
         session, cause, found, standing.id, occasion, silently=silently
     ):
         standing.count += 1
+
+
+async def _raised(session: Session, alert_id: UUID) -> bool:
+    found = await session.exec(select(Alert.id).where(Alert.id == alert_id))
+    return found.first() is not None
 
 
 async def raise_for_job(

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 from simulators import mail
+from sqlalchemy import text
 from sqlmodel import select
 
 from activities.gate import OpenGate
@@ -202,6 +203,46 @@ async def test_what_somebody_has_in_hand_is_told_no_more(db: Database) -> None:
     assert (row.status, row.count) == (AlertStatus.ACKNOWLEDGED, 3)
     assert await statuses(db) == [OutboxStatus.SILENCED] * 3
     assert await statuses(db, "webhook") == ["queued", "silenced", "silenced"]
+
+
+async def test_what_happens_while_its_alert_is_resolved_is_told_anew(
+    db: Database,
+) -> None:
+    found = Finding(MIGRAHOSTING, uuid4(), "the disk is full")
+
+    async def happens(occasion: str) -> None:
+        async with db.platform() as session:
+            await raise_alert(session, "disk", found, occasion=occasion)
+            await session.commit()
+
+    await happens("1")
+    async with db.platform() as session:
+        row = (await session.exec(select(Alert).with_for_update())).one()
+        again = asyncio.create_task(happens("2"))
+        await waits_for_a_row(db)
+        row.resolve("Olga", "made room")
+        await session.commit()
+    await again
+
+    async with db.platform() as session:
+        counted = await session.exec(select(Alert.status).order_by(Alert.status))
+        assert counted.all() == [AlertStatus.OPEN, AlertStatus.RESOLVED]
+    assert await statuses(db) == ["held", "held"]
+    assert await statuses(db, "webhook") == ["queued", "queued"]
+
+
+async def waits_for_a_row(db: Database) -> None:
+    """Until somebody waits for a row that another transaction holds."""
+    asked = text(
+        "select count(*) from pg_stat_activity where datname = current_database()"
+        " and wait_event_type = 'Lock'"
+    )
+    async with asyncio.timeout(20):
+        while True:
+            async with db.looking() as session:
+                if (await (await session.connection()).execute(asked)).scalar_one():
+                    return
+            await asyncio.sleep(0.01)
 
 
 async def test_several_desks_fold_each_mail_once(db: Database) -> None:
