@@ -19,7 +19,7 @@ from temporalio.service import RPCError
 from activities.errors import redacted
 from models.alert_rules import Rule
 from models.base import utc_now
-from models.database import Database
+from models.database import Database, Session
 from models.queries import alert_rules, alerts, conditions, trouble
 from models.queries.alerts import Finding
 from models.tenants import MIGRAHOSTING
@@ -68,8 +68,8 @@ class Alarms:
         if name == _CUSTOMERS:
             await self._tell_customers(rule)
             return
-        unasked = await self._unasked(rule) if name == _QUEUES else None
-        if name == _QUEUES and unasked is None:
+        silent = await self._silent(rule) if name == _QUEUES else None
+        if name == _QUEUES and silent is None:
             return
         async with self._db.platform() as session:
             connection = await session.connection()
@@ -78,8 +78,8 @@ class Alarms:
             found: list[Finding] = []
             if rule.enabled:
                 found = (
-                    unasked
-                    if unasked is not None
+                    await self._unasked(session, rule, silent)
+                    if silent is not None
                     else await conditions.found(session, rule)
                 )
             await alerts.settle(session, name, found)
@@ -93,30 +93,43 @@ class Alarms:
             await trouble.tell_customers(session, waiting_since=before)
             await session.commit()
 
-    async def _unasked(self, rule: Rule) -> list[Finding] | None:
-        """The queues without a worker; None: not to be asked now, or nobody knows."""
-        now = time.monotonic()
+    async def _silent(self, rule: Rule) -> Mapping[str, float] | None:
+        """For how long nobody asked each queue, as far as we know, of those that nobody
+        asks now; None: not to be asked now, or nobody knows."""
+        now, silent = time.monotonic(), list[str]()
         if now - self._asked_at < min(_ASK_QUEUES_EVERY, rule.seconds):
             return None
         self._asked_at = now
         try:
             for name in self._queues:
-                if (ago := await self._pollers(name)) is not None:
+                ago = await self._pollers(name)
+                if ago is not None:
                     served = max(self._served_at[name], now - ago)
                     self._served_at[name] = served
+                if ago is None or ago > rule.seconds:
+                    silent.append(name)
         except RPCError:
             # Temporal is away: a backlog of starts tells of that. Nobody could ask.
             self._served_at = dict.fromkeys(self._queues, now)
             return None
+        return {name: now - self._served_at[name] for name in silent}
+
+    async def _unasked(
+        self, session: Session, rule: Rule, silent: Mapping[str, float]
+    ) -> list[Finding]:
+        """What we see for long enough; and what was alerted about stands until somebody
+        asks, however short we look: another process, or we before, looked longer."""
+        standing = await alerts.subjects(session, _QUEUES)
         return [
             Finding(
                 tenant_id=MIGRAHOSTING,
-                subject_id=conditions.named(_QUEUES, name),
-                message=f"no worker has asked the queue {name} for {now - at:.0f} s",
+                subject_id=subject_id,
+                message=f"no worker has asked the queue {name} for {seconds:.0f} s",
                 severity=rule.severity,
             )
-            for name, at in self._served_at.items()
-            if now - at > rule.seconds
+            for name, seconds in silent.items()
+            if (subject_id := conditions.named(_QUEUES, name)) in standing
+            or seconds > rule.seconds
         ]
 
 

@@ -1,5 +1,6 @@
 """When operators are alerted: each rule from rows, once, while its condition lasts."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
@@ -8,6 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlmodel import col, select, update
 from structlog.testing import capture_logs
+from temporalio.service import RPCError, RPCStatusCode
 
 from models.alert_rules import DEFAULTS, Rule
 from models.alerts import Alert
@@ -298,6 +300,51 @@ async def test_a_queue_that_nobody_asks_is_alerted_about_until_somebody_does(
     await alarms.round()
     left = await open_alerts(db)
     assert "hosting" not in str(left)
+
+
+async def test_a_queue_without_worker_is_one_alert_whoever_looks_and_since_when(
+    db: Database,
+) -> None:
+    """A process that has begun to look just now, or could not ask, knows no better than
+    the one that has looked for longer."""
+    away, served = False, dict[str, float]()
+
+    async def pollers(queue: str) -> float | None:
+        if away:
+            raise RPCError("away", RPCStatusCode.UNAVAILABLE, b"")
+        return served.get(queue)
+
+    async def alerted() -> list[tuple[UUID, bool]]:
+        async with db.platform() as session:
+            query = select(Alert).where(Alert.cause == "queue_without_worker")
+            found = (await session.exec(query)).all()
+        return [(one.id, one.status == AlertStatus.RESOLVED) for one in found]
+
+    async with db.platform() as session:
+        rule = Rule("queue_without_worker", Severity.CRITICAL, 1, 1)
+        await alert_rules.change(session, rule, by="Olga")
+        await session.commit()
+    long_here = Alarms(db, pollers, queues=["hosting"])
+    await asyncio.sleep(1.1)
+    await long_here.round()
+    [(alert_id, over)] = await alerted()
+    assert not over
+
+    await Alarms(db, pollers, queues=["hosting"]).round()
+    assert await alerted() == [(alert_id, False)], "a process that has just begun"
+
+    away = True
+    await asyncio.sleep(1.1)
+    await long_here.round()
+    away = False
+    await asyncio.sleep(1.1)
+    await long_here.round()
+    assert await alerted() == [(alert_id, False)], "one that could not ask meanwhile"
+
+    served["hosting"] = 0.5
+    await asyncio.sleep(1.1)
+    await long_here.round()
+    assert await alerted() == [(alert_id, True)]
 
 
 async def test_a_customer_is_told_once_that_we_are_on_it(db: Database) -> None:
