@@ -6,8 +6,12 @@ be somewhere. `POST /api/cloudpods/{id}/repair` is a job.
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, Protocol
 
+import structlog
+
+from activities.errors import ProviderError
 from activities.guests import mark_of
 from activities.providers.proxmox import Guest
 from models.base import utc_now
@@ -22,6 +26,7 @@ CAUSE: Final = "cloudpod_drift"
 TAG: Final = "mpanel"
 UNKNOWN: Final = "unknown"
 _AT_ONCE: Final = 8
+_log = structlog.get_logger(__name__)
 
 _WORDS: Final[Mapping[Drift, str]] = {
     Drift.GONE: "its guest is gone",
@@ -47,14 +52,19 @@ class DriftWatch:
 
     async def round(self) -> None:
         """Writes what was seen of each CloudPod. One open alert for each that is not
-        as wanted; it ends by itself."""
+        as wanted; it ends by itself. Of whose notes cannot be read nothing is known,
+        and what was told last stands."""
         began = utc_now()
         async with self._db.platform() as session:
             if not await servers.of_role(session, PROXMOX):
                 return
             known = {pod.vmid for pod in await drift.steady(session, began)}
         guests = {one.place.vmid: one for one in await self._cluster.guests()}
-        marks = await self._marks([guests[one] for one in known & guests.keys()])
+        marks, unread = await self._marks(
+            [guests[one] for one in known & guests.keys()]
+        )
+        for one in unread:
+            guests[one] = replace(guests[one], status=UNKNOWN)
         async with self._db.platform() as session:
             pods = await drift.steady(session, began)
             seen = [_seen(pod, guests.get(pod.vmid), marks) for pod in pods]
@@ -62,19 +72,30 @@ class DriftWatch:
             await _tell(session, pods, seen)
             await session.commit()
 
-    async def _marks(self, guests: Sequence[Guest]) -> dict[int, str | None]:
-        """Whose mark they carry, by VMID. Our tag proves nothing: a copy has it."""
+    async def _marks(
+        self, guests: Sequence[Guest]
+    ) -> tuple[dict[int, str | None], dict[int, ProviderError]]:
+        """Whose mark they carry, by VMID, and why others could not be read. Our tag
+        proves nothing: a copy has it."""
         marks: dict[int, str | None] = {}
+        unread: dict[int, ProviderError] = {}
         few = asyncio.Semaphore(_AT_ONCE)
 
         async def read(guest: Guest) -> None:
-            async with few:
-                config = await self._cluster.config(guest.place)
-            if config is not None:
-                marks[guest.place.vmid] = mark_of(config)
+            try:
+                async with few:
+                    config = await self._cluster.config(guest.place)
+            except ProviderError as error:
+                unread[guest.place.vmid] = error
+            else:
+                if config is not None:
+                    marks[guest.place.vmid] = mark_of(config)
 
         await asyncio.gather(*(read(one) for one in guests if one.status != UNKNOWN))
-        return marks
+        if unread:
+            first = str(next(iter(unread.values())))
+            _log.warning("guests_unread", vmids=sorted(unread), first=first)
+        return marks, unread
 
 
 async def _tell(
@@ -105,9 +126,9 @@ def _seen(
 
 
 def _differs(pod: Any, guest: Guest, marks: Mapping[int, str | None]) -> Drift | None:
-    """The worst first; of a node that is away, nothing is known."""
+    """The worst first; of a node that is away, nothing new is known."""
     if guest.status == UNKNOWN:
-        return None
+        return Drift(pod.drift) if pod.drift else None
     if marks.get(guest.place.vmid, reference(pod.id)) != reference(pod.id):
         return Drift.FOREIGN
     if guest.place.node != pod.node:

@@ -14,7 +14,8 @@ from models.queries.slices import Slice, Window, page
 
 # What a job changes just now, or has changed while the nodes were asked, is no drift.
 _STEADY: Final = text(
-    "select p.id, p.tenant_id, p.name, p.vmid, p.kind, p.status, s.name as node"
+    "select p.id, p.tenant_id, p.name, p.vmid, p.kind, p.status, p.drift,"
+    " s.name as node"
     " from cloudpods p join servers s on s.id = p.server_id"
     " where p.status in ('active', 'suspended') and p.vmid is not null"
     " and not exists (select from jobs j where j.subject_id = p.id"
@@ -33,7 +34,7 @@ _OVER: Final = text(
 
 async def steady(session: Session, began: datetime) -> Sequence[Row[Any]]:
     """CloudPods that nobody has changed since then: id, tenant_id, name, vmid, kind,
-    status and node (its name)."""
+    status, drift (as it was told last) and node (its name)."""
     found = await (await session.connection()).execute(_STEADY, {"began": began})
     return found.all()
 

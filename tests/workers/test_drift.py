@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from sqlmodel import select
 
+from activities.errors import ProviderDown, ProviderError, ProviderRejected
 from activities.providers.proxmox import Guest, Place
 from models.alerts import Alert
 from models.base import utc_now
@@ -27,6 +28,7 @@ class Cluster:
     def __init__(self) -> None:
         self.listed: list[Guest] = []
         self.marks: dict[int, str] = {}
+        self.refused: dict[int, ProviderError] = {}
         self.asked: list[int] = []
 
     async def guests(self) -> list[Guest]:
@@ -34,6 +36,8 @@ class Cluster:
 
     async def config(self, place: Place) -> dict[str, Any]:
         self.asked.append(place.vmid)
+        if refused := self.refused.get(place.vmid):
+            raise refused
         return {"description": self.marks.get(place.vmid, "")}
 
 
@@ -138,6 +142,37 @@ async def test_of_a_node_that_is_away_nothing_is_said(
     await DriftWatch(db, cluster).round()
 
     assert await now(db, pod) == ("unknown", None, [])
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        ProviderDown("proxmox", "595 no route to host", code="http_595"),
+        ProviderRejected("proxmox", "403 Permission check failed", code="http_403"),
+    ],
+    ids=["away", "forbidden"],
+)
+async def test_one_whose_notes_cannot_be_read_hides_no_other(
+    db: Database, pod: CloudPod, refused: ProviderError
+) -> None:
+    buyer, plan = rows.customer(), rows.cloudpod_product()
+    owned = rows.subscription(buyer, plan)
+    other = rows.cloudpod(owned, plan, vmid=10_001, server_id=pod.server_id)
+    await rows.add(db, buyer, plan, owned, other)
+    cluster = Cluster()
+    cluster.listed = [guest(pod), guest(other, status="stopped")]
+    cluster.marks = {10_000: "somebody's", 10_001: other.reference}
+    watch = DriftWatch(db, cluster)
+    await watch.round()
+    cluster.refused = {10_000: refused}
+    cluster.listed = [guest(pod), guest(other)]
+
+    await watch.round()
+
+    assert await now(db, other) == ("running", None, [])
+    seen, drift, told = await now(db, pod)
+    assert (seen, drift) == ("unknown", Drift.FOREIGN)
+    assert "another guest" in told[0]
 
 
 async def test_what_a_job_changes_is_no_drift(db: Database, pod: CloudPod) -> None:
