@@ -21,6 +21,7 @@ from models.queries import alerts, drift, servers
 from models.queries.alerts import Finding
 from models.servers import PROXMOX
 from models.states import Drift, ServiceStatus
+from workers.orphans import Listed
 
 CAUSE: Final = "cloudpod_drift"
 TAG: Final = "mpanel"
@@ -148,19 +149,28 @@ def _finding(pod: Any, found: Drift) -> Finding:
     )
 
 
-async def marked(db: Database, cluster: Listing) -> dict[str, str]:
-    """Every guest with our tag and our mark, in words, by its effect's reference.
+async def marked(db: Database, cluster: Listing) -> Listed:
+    """Every guest with our tag and our mark, in words, by its effect's reference; and
+    why others could not be read.
 
     Without a node in our rows the cluster is not asked."""
     there: dict[str, str] = {}
+    unread = []
     async with db.platform() as session:
         if not await servers.of_role(session, PROXMOX):
-            return there
+            return Listed(there)
     for guest in await cluster.guests():
-        if TAG not in guest.tags or guest.template or guest.status == UNKNOWN:
+        if TAG not in guest.tags or guest.template:
             continue
-        mark = mark_of(await cluster.config(guest.place) or {})
+        at = f"{guest.place.vmid} ({guest.name}) on {guest.place.node}"
+        if guest.status == UNKNOWN:
+            unread.append(f"{at} is on a node that is away")
+            continue
+        try:
+            mark = mark_of(await cluster.config(guest.place) or {})
+        except ProviderError as error:
+            unread.append(f"{at} cannot be read: {error}")
+            continue
         if mark is not None:
-            what = f"the guest {guest.place.vmid} ({guest.name}) on {guest.place.node}"
-            there[mark.partition(":")[2]] = what
-    return there
+            there[mark.partition(":")[2]] = f"the guest {at}"
+    return Listed(there, tuple(unread))

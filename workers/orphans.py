@@ -3,15 +3,21 @@
 Whatever carries our mark at a provider was intended in the ledger before it was made.
 So what the ledger does not know was made by a database that is no more: the one from
 before a restore. It may be a customer's live site, so it is told of and left alone.
+
+Whoever cannot be asked is named, and hides nobody else; what was told of it stands.
 """
 
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Final
 from uuid import UUID, uuid5
 
+import structlog
 from sqlmodel import col, or_, select
 
+from activities.errors import ProviderError
 from models.database import Database, Session
 from models.effects import Effect
 from models.queries import alerts
@@ -24,13 +30,26 @@ from models.websites import is_ours
 CAUSE = "orphan"
 
 
+_SAID: Final = " carries our mark, and no effect of ours explains it"
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What is there, in words, by its mark; and what of it could not be read, and
+    why."""
+
+    there: Mapping[str, str]
+    unread: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class Listings:
     """What each provider says is there under our mark."""
 
     site_users: Callable[[Server], Awaitable[list[str]]]
     records: Callable[[], Awaitable[Mapping[str, str]]]
-    guests: Callable[[], Awaitable[Mapping[str, str]]]
+    guests: Callable[[], Awaitable[Listed]]
 
 
 @dataclass(frozen=True)
@@ -41,6 +60,31 @@ class Orphan:
     what: str
 
 
+@dataclass(frozen=True)
+class Unasked:
+    """`who` could not be asked, or not for everything, and `why`. `owns` finds what
+    is told of it."""
+
+    who: str
+    why: str
+    owns: re.Pattern[str]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Whole if nobody is `unasked`."""
+
+    orphans: list[Orphan]
+    unasked: list[Unasked]
+
+
+@dataclass(frozen=True)
+class _Source:
+    who: str
+    owns: re.Pattern[str]
+    ask: Callable[[], Awaitable[Listed]]
+
+
 class Orphans:
     """`every`: seconds between two looks, and before the first."""
 
@@ -49,50 +93,86 @@ class Orphans:
         self._due = time.monotonic() + every
 
     async def round(self) -> None:
-        """Looks, if it is time."""
-        if time.monotonic() >= self._due:
-            await self.look()
+        """Looks, if it is time; sooner again if somebody could not be asked."""
+        if time.monotonic() >= self._due and await self.look():
             self._due = time.monotonic() + self._every
 
-    async def look(self) -> None:
-        """One open alert and one mail per orphan; gone ones are resolved."""
+    async def look(self) -> bool:
+        """One open alert and one mail per orphan; gone ones are resolved. Whether
+        everybody could be asked."""
+        report = await self.report()
         found = [
             _finding(uuid5(MIGRAHOSTING, f"{CAUSE}:{orphan.mark}"), orphan.what)
-            for orphan in await self.found()
+            for orphan in report.orphans
         ]
-        async with self._db.platform() as session:
-            await alerts.settle(session, CAUSE, found)
-            await session.commit()
 
-    async def found(self) -> list[Orphan]:
-        """What is there under our mark, and no effect explains. Raises a
-        `ProviderError` if somebody cannot be asked."""
-        there = await self._there()
+        def unsure(message: str) -> bool:
+            return any(one.owns.fullmatch(message) for one in report.unasked)
+
+        async with self._db.platform() as session:
+            await alerts.settle(session, CAUSE, found, unsure=unsure)
+            await session.commit()
+        for one in report.unasked:
+            _log.warning("orphans_unasked", who=one.who, error=one.why)
+        return not report.unasked
+
+    async def report(self) -> Report:
+        """What is there under our mark and no effect explains, of all who could be
+        asked."""
+        there: dict[str, str] = {}
+        unasked = []
+        for source in await self._sources():
+            try:
+                listed = await source.ask()
+            except ProviderError as error:
+                unasked.append(Unasked(source.who, str(error), source.owns))
+                continue
+            there |= listed.there
+            if listed.unread:
+                why = "; ".join(listed.unread)
+                unasked.append(Unasked(source.who, why, source.owns))
         # Read after the listing: a row is committed before its effect can be listed.
         async with self._db.platform() as session:
             known = await _known(session)
-        return [
+        orphans = [
             Orphan(mark, what)
             for mark, what in sorted(there.items())
             if mark not in known
         ]
+        return Report(orphans, unasked)
 
-    async def _there(self) -> dict[str, str]:
-        """What is there, in words, by its mark."""
+    async def _sources(self) -> list[_Source]:
         async with self._db.platform() as session:
             servers = (
                 await session.exec(select(Server).where(Server.role == HOSTING))
             ).all()
-        there = {
-            user: f"the site of {user} on {server.name}"
-            for server in servers
-            for user in await self._listings.site_users(server)
-            if is_ours(user)
-        }
-        for reference, name in (await self._listings.records()).items():
-            there[reference] = f"the DNS record {name}"
-        there |= await self._listings.guests()
-        return there
+        return [
+            *map(self._sites, servers),
+            _Source("the name server", _told("the DNS record "), self._records),
+            _Source("the cluster", _told("the guest "), self._listings.guests),
+        ]
+
+    def _sites(self, server: Server) -> _Source:
+        async def ask() -> Listed:
+            users = await self._listings.site_users(server)
+            return Listed(
+                {
+                    user: f"the site of {user} on {server.name}"
+                    for user in users
+                    if is_ours(user)
+                }
+            )
+
+        return _Source(server.name, _told("the site of ", f" on {server.name}"), ask)
+
+    async def _records(self) -> Listed:
+        names = await self._listings.records()
+        return Listed({mark: f"the DNS record {name}" for mark, name in names.items()})
+
+
+def _told(first: str, last: str = "") -> re.Pattern[str]:
+    """Messages about what is so called."""
+    return re.compile(f"{re.escape(first)}.*{re.escape(last)}{re.escape(_SAID)}")
 
 
 async def _known(session: Session) -> set[str]:
@@ -115,7 +195,7 @@ def _finding(subject_id: UUID, what: str) -> Finding:
     return Finding(
         tenant_id=MIGRAHOSTING,
         subject_id=subject_id,
-        message=f"{what} carries our mark, and no effect of ours explains it",
+        message=f"{what}{_SAID}",
         template="orphan.found",
         facts={"what": what},
     )

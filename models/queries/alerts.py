@@ -1,6 +1,6 @@
 """Everything that is asked of alerts, and how they are raised and end."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -215,8 +215,17 @@ async def _tell(
     return any(told)
 
 
-async def settle(session: Session, cause: str, found: Iterable[Finding]) -> None:
-    """The open alerts of this cause become these: raised, kept or ended by itself."""
+async def settle(
+    session: Session,
+    cause: str,
+    found: Iterable[Finding],
+    *,
+    unsure: Callable[[str], bool] = lambda _: False,
+) -> None:
+    """The open alerts of this cause become these: raised, kept or ended by itself.
+
+    One that was not found is kept, too, if nobody can be sure of what its message says.
+    """
     rows = await session.exec(
         select(Alert).where(Alert.cause == cause, Alert.status != AlertStatus.RESOLVED)
     )
@@ -233,7 +242,8 @@ async def settle(session: Session, cause: str, found: Iterable[Finding]) -> None
             alert.message, alert.count = each.message, each.count
             alert.severity, alert.last_seen_at = each.severity, now
     for alert in standing.values():
-        alert.status, alert.resolved_at = AlertStatus.RESOLVED, now
+        if not unsure(alert.message):
+            alert.status, alert.resolved_at = AlertStatus.RESOLVED, now
 
 
 async def end(session: Session, cause: str, subject_id: UUID) -> None:

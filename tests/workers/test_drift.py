@@ -225,5 +225,28 @@ async def test_guests_with_our_mark_are_listed_for_the_orphan_report(
 
     there = await marked(db, cluster)
 
-    assert list(there) == [str(pod.id)]
+    assert list(there.there) == [str(pod.id)]
+    assert there.unread == ()
     assert cluster.asked == [10_000]
+
+
+async def test_who_is_away_or_cannot_be_read_is_told_beside_those_who_are_there(
+    db: Database, pod: CloudPod
+) -> None:
+    cluster = Cluster()
+    places = [Place("pve1", "qemu", 10_001), Place("pve2", "lxc", 10_002)]
+    cluster.listed = [
+        guest(pod, place=places[0]),
+        guest(pod, place=places[1], status="unknown"),
+        guest(pod),
+    ]
+    cluster.marks = {10_000: pod.reference}
+    cluster.refused = {10_001: ProviderDown("proxmox", "595", code="http_595")}
+
+    there = await marked(db, cluster)
+
+    assert list(there.there) == [str(pod.id)]
+    unreadable, away = there.unread
+    assert "10001" in unreadable
+    assert "10002" in away
+    assert "pve2" in away

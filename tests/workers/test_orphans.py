@@ -5,6 +5,7 @@ from uuid import uuid4
 import pytest
 from sqlmodel import select
 
+from activities.errors import ProviderDown
 from models.alerts import Alert
 from models.database import Database
 from models.effects import Effect
@@ -12,7 +13,7 @@ from models.outbox import OutboxMessage
 from models.servers import Server
 from models.states import AlertStatus, EffectState
 from models.tenants import MIGRAHOSTING
-from workers.orphans import Listings, Orphans
+from workers.orphans import Listed, Listings, Orphans
 
 
 class Providers:
@@ -20,17 +21,26 @@ class Providers:
 
     def __init__(self) -> None:
         self.users: list[str] = []
+        self.away: set[str] = set()
+        self.unread: tuple[str, ...] = ()
         self.names: dict[str, str] = {}
         self.marked: dict[str, str] = {}
 
     async def site_users(self, server: Server) -> list[str]:
+        self.see(server.name)
         return self.users
 
     async def records(self) -> dict[str, str]:
+        self.see("names")
         return self.names
 
-    async def guests(self) -> dict[str, str]:
-        return self.marked
+    async def guests(self) -> Listed:
+        self.see("cluster")
+        return Listed(self.marked, self.unread)
+
+    def see(self, who: str) -> None:
+        if who in self.away:
+            raise ProviderDown(who, "it does not answer", code="network")
 
 
 @pytest.fixture
@@ -144,3 +154,46 @@ async def test_a_guest_with_our_mark_and_no_effect_is_an_orphan(
 
     (one,) = await told(db)
     assert "10001 (lost) on pve2" in one
+
+
+@pytest.mark.parametrize("who", ["web1", "names", "cluster"])
+async def test_who_cannot_be_asked_is_named_and_hides_nobody_else(
+    db: Database, there: Providers, orphans: Orphans, who: str
+) -> None:
+    there.users = ["mp0123456789ab"]
+    there.names = {str(uuid4()): "b.example"}
+    there.marked = {str(uuid4()): "the guest 10001 (lost) on pve2"}
+    ends = {"web1": "web1", "names": "b.example", "cluster": "pve2"}
+    there.away = {who}
+
+    assert not await orphans.look()
+
+    assert len(await told(db)) == 2
+    (unasked,) = (await orphans.report()).unasked
+    assert "does not answer" in unasked.why
+    there.away = set()
+    assert await orphans.look()
+    assert len(await told(db)) == 3
+
+    there.away, there.users, there.names, there.marked = {who}, [], {}, {}
+    assert not await orphans.look()
+
+    (kept,) = await told(db)
+    assert f"{ends[who]} carries our mark" in kept
+    there.away = set()
+    assert await orphans.look()
+    assert await told(db) == []
+
+
+async def test_a_guest_that_cannot_be_read_ends_no_alert_about_guests(
+    db: Database, there: Providers, orphans: Orphans
+) -> None:
+    there.marked = {str(uuid4()): "the guest 10001 (lost) on pve2"}
+    await orphans.look()
+    there.marked, there.unread = {}, ("10001 (lost) on pve2 is on a node that is away",)
+
+    assert not await orphans.look()
+
+    assert len(await told(db)) == 1
+    (unasked,) = (await orphans.report()).unasked
+    assert (unasked.who, unasked.why) == ("the cluster", there.unread[0])

@@ -55,9 +55,14 @@ async def sums(
         "backup plans": str(await rows.backup_plans()),
         "mails to customers": _mails(ledgers["mail"]["effects"]),
         "jobs for a person": str(await rows.parked()),
-        "orphans": str(len(orphans["orphans"])) if "orphans" in orphans else "unknown",
+        "orphans": _orphans(orphans),
         "money identity": _money(money),
     }
+
+
+def _orphans(told: dict[str, Any]) -> str:
+    whole = "orphans" in told and not told["unasked"]
+    return str(len(told["orphans"])) if whole else "unknown"
 
 
 def _mails(effects: Sequence[dict[str, Any]]) -> str:

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TypeVar
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -26,7 +27,7 @@ from workers.dev.errors import StackError
 from workers.drift import marked
 from workers.gates import AccountGates
 from workers.money import Books, books
-from workers.orphans import Listings, Orphan, Orphans
+from workers.orphans import Listings, Orphans, Report
 from workers.settings import WorkerSettings
 
 Found = TypeVar("Found")
@@ -44,14 +45,18 @@ def money(days: int, *, json: bool) -> int:
 
 
 def orphans(*, json: bool) -> int:
-    """The exit code: 0 if everything under our mark is ours."""
+    """The exit code: 0 if everything under our mark is ours, 1 if not, 2 if of those
+    who could be asked it is, and others could not."""
     found = _looked(_orphans)
     if json:
-        told = [vars(each) for each in found]
-        sys.stdout.write(f"{as_json.dumps({'orphans': told}, indent=2)}\n")
+        told = {
+            "orphans": [vars(each) for each in found.orphans],
+            "unasked": [{"who": one.who, "why": one.why} for one in found.unasked],
+        }
+        sys.stdout.write(f"{as_json.dumps(told, indent=2)}\n")
     else:
         _show_orphans(found)
-    return 1 if found else 0
+    return 1 if found.orphans else 2 if found.unasked else 0
 
 
 def _looked(look: Callable[[WorkerSettings, Database], Awaitable[Found]]) -> Found:
@@ -93,7 +98,7 @@ async def _books(settings: WorkerSettings, db: Database, days: int) -> Books:
         return await books(db, payments, since=since, young=young, ask=ask)
 
 
-async def _orphans(settings: WorkerSettings, db: Database) -> list[Orphan]:
+async def _orphans(settings: WorkerSettings, db: Database) -> Report:
     names = PowerDns(
         settings.powerdns_url,
         settings.powerdns_api_key.get_secret_value(),
@@ -107,8 +112,7 @@ async def _orphans(settings: WorkerSettings, db: Database) -> list[Orphan]:
 
     async with aclosing(names), aclosing(panels), aclosing(cluster):
         listings = Listings(site_users, names.ours, partial(marked, db, cluster))
-        found = Orphans(db, listings, every=0)
-        return await found.found()
+        return await Orphans(db, listings, every=0).report()
 
 
 def _show(sums: Books) -> None:
@@ -136,17 +140,21 @@ def _show(sums: Books) -> None:
         )
 
 
-def _show_orphans(found: list[Orphan]) -> None:
+def _show_orphans(found: Report) -> None:
     console = Console()
-    if not found:
-        console.print("[green]✓[/] everything under our mark is in our ledger")
+    for one in found.unasked:
+        told = escape(f"{one.who} could not be asked for everything: {one.why}")
+        console.print(f"[red]✗[/] {told}")
+    if not found.orphans:
+        if not found.unasked:
+            console.print("[green]✓[/] everything under our mark is in our ledger")
         return
     table = Table("mark", "what is there", box=None)
-    for orphan in found:
+    for orphan in found.orphans:
         table.add_row(orphan.mark, orphan.what)
     console.print(table)
     console.print(
-        f"[red]✗[/] {len(found)} carry our mark, and no effect of ours explains them.\n"
-        "Look whose each is before you remove it: after a restore it may be a"
+        f"[red]✗[/] {len(found.orphans)} carry our mark, and no effect of ours explains"
+        " them.\nLook whose each is before you remove it: after a restore it may be a"
         " customer's live site."
     )
