@@ -26,8 +26,8 @@ _ROWS: Final = text(
     "select seq, hash, prev_hash, id::text,"
     " trunc(extract(epoch from created_at) * 1000000)::bigint::text at, actor_kind,"
     " actor_id::text, actor, action, entity, entity_id, reason, details::text,"
-    " request_id from audit_events where tenant_id = :tenant and seq > :after"
-    " order by seq limit :at_once"
+    " request_id from audit_events where tenant_id = :tenant"
+    " and seq >= :after and (seq, id) > (:after, :id) order by seq, id limit :at_once"
 )
 
 
@@ -80,7 +80,7 @@ class _Chain:
             if tenant_id in anchor.heads:
                 seq, hash_ = anchor.heads[tenant_id]
                 self._anchored.setdefault(seq, []).append((anchor.at, hash_))
-        self._seq, self._hash = 0, GENESIS
+        self._seq, self._hash, self._twice = 0, GENESIS, 0
         self._edited: list[Row[Any]] = []
         self.rows = 0
         self.faults: list[Fault] = []
@@ -88,14 +88,17 @@ class _Chain:
     async def read(self, session: Session, *, upto: int) -> None:
         """Every row up to this one; what is written meanwhile is left out."""
         connection = await session.connection()
-        while self._seq < upto:
-            page = {"tenant": self._tenant, "after": self._seq, "at_once": _AT_ONCE}
-            found = (await connection.execute(_ROWS, page)).all()
+        page = {"tenant": self._tenant, "after": 1, "id": UUID(int=0)}
+        while True:
+            found = (
+                await connection.execute(_ROWS, {**page, "at_once": _AT_ONCE})
+            ).all()
             for row in found:
                 if row.seq <= upto:
                     self._take(row)
-            if len(found) < _AT_ONCE:
+            if len(found) < _AT_ONCE or found[-1].seq > upto:
                 break
+            page |= {"after": found[-1].seq, "id": UUID(found[-1].id)}
 
     def close(self, end: Row[Any]) -> None:
         """What only shows once all rows are known."""
@@ -123,6 +126,9 @@ class _Chain:
         elif row.seq == self._seq + 1 and not self._follows(row):
             what = f"was replaced: row {row.seq} follows another one"
             self._fault(self._seq, what)
+        if row.seq == self._seq:
+            self._twice = row.seq
+            self._fault(row.seq, "stands there twice: another row was put in")
         for at, hash_ in self._anchored.get(row.seq, ()):
             if hash_ != row.hash:
                 what = f"the chain was written anew since the anchor of {at:%F %T}"
@@ -132,8 +138,8 @@ class _Chain:
 
     def _follows(self, row: Row[Any]) -> bool:
         """Whether it names the row before it, or that one is a fault already."""
-        told = self._edited and self._edited[-1].seq == self._seq
-        return bool(told) or row.prev_hash == self._hash
+        edited = self._edited[-1].seq if self._edited else 0
+        return self._seq in (edited, self._twice) or row.prev_hash == self._hash
 
     def _link(self, row: Row[Any], seq: int, prev_hash: str) -> str:
         """The hash of the row's words, if they stood at that place."""

@@ -185,6 +185,33 @@ async def test_a_row_with_a_hash_made_to_fit_is_found_by_the_next_one(
     assert what.startswith("the head of the chain is another row")
 
 
+@pytest.mark.parametrize("seq", [1, 4, 9])
+async def test_a_row_put_in_beside_another_is_found_though_its_hash_fits(
+    db: Database, superuser: psycopg.Connection, seq: int
+) -> None:
+    superuser.execute("drop index audit_chain")
+    superuser.execute("alter table audit_events disable trigger all")
+    forged = uuid4()
+    try:
+        superuser.execute(
+            "insert into audit_events select %s, created_at, tenant_id, actor_kind,"
+            " actor_id, 'forged', action, entity, entity_id, reason, details,"
+            f" request_id, seq, prev_hash, hash from audit_events where {OURS} and"
+            " seq = %s",
+            [forged, seq],
+        )
+        rehash(superuser, seq, row_id=forged)
+
+        named = dict(said(await audit.verify(db)))
+    finally:
+        superuser.execute("delete from audit_events where id = %s", [forged])
+        superuser.execute("alter table audit_events enable trigger all")
+        superuser.execute(
+            "create unique index audit_chain on audit_events (tenant_id, seq)"
+        )
+    assert list(named) == [seq]
+
+
 @pytest.mark.parametrize("tampering", ["cut", "rewritten", "emptied"])
 async def test_a_chain_that_fits_in_itself_does_not_fit_its_anchor(
     db: Database, superuser: psycopg.Connection, vault: Vault, tampering: str
@@ -256,7 +283,9 @@ async def test_the_worker_keeps_one_line_a_round(
     assert [one.heads[MIGRAHOSTING][0] for one in kept] == [9, 10]
 
 
-def rehash(superuser: psycopg.Connection, seq: int) -> None:
+def rehash(
+    superuser: psycopg.Connection, seq: int, *, row_id: UUID | None = None
+) -> None:
     """What somebody does who knows how the chain is made."""
     found = superuser.execute(
         "select e.id, coalesce(p.hash, repeat('0', 64)), e.tenant_id::text,"
@@ -265,8 +294,8 @@ def rehash(superuser: psycopg.Connection, seq: int) -> None:
         " e.actor_kind, e.actor_id::text, e.actor, e.action, e.entity, e.entity_id,"
         " e.reason, e.details::text, e.request_id from audit_events e left join"
         " audit_events p on p.tenant_id = e.tenant_id and p.seq = e.seq - 1"
-        f" where e.{OURS} and e.seq = %s",
-        [seq],
+        f" where e.{OURS} and e.seq = %s and e.id = coalesce(%s, e.id)",
+        [seq, row_id],
     ).fetchone()
     assert found is not None
     superuser.execute(
