@@ -86,11 +86,26 @@ from orders o join payment_claims c on c.order_id = o.id
 where o.status = 'fulfilling' and c.created_at < :since
 """
 
-# Nine in ten of the last 200 of its kind; fewer than 20 tell nothing yet.
+# Nine in ten of the last 200 of its kind; fewer than 20 tell nothing yet. What it
+# waited for a person, or a hold for its owner, was not its own; while a step waits for
+# what another job does, that one tells.
 _JOB_SLOW = """
 select j.tenant_id as tenant, j.id as subject, '' as named, 1 as count,
-    j.kind, j.step, extract(epoch from :now - j.started_at)::int as ran
+    j.kind, coalesce(step.name, j.step) as step,
+    extract(epoch from :now - began.at)::int as ran,
+    coalesce(step.tells, true) as begins
 from jobs j
+left join cloudpods p on p.id = j.subject_id and j.kind = 'cloudpod_delete'
+cross join lateral (
+    select greatest(j.started_at, j.updated_at, p.held_until) as at
+) began
+left join lateral (
+    select s.name, s.status = 'retrying' and s.code is distinct from 'waiting'
+        or s.status = 'running' and s.tried_at < :now - interval '1 min' as tells
+    from job_steps s
+    where s.job_id = j.id and s.status in ('running', 'retrying')
+    order by tells desc, s.scheduled_at desc limit 1
+) step on true
 cross join lateral (
     select count(*) as known, percentile_cont(0.9) within group (
         order by extract(epoch from r.ended_at - r.started_at)) as usual
@@ -102,9 +117,9 @@ cross join lateral (
     ) r
 ) past
 where j.status in ('running', 'undoing') and j.kind <> 'fulfil_order'
-    and j.started_at < :since
+    and began.at < :since
     and (past.known < 20
-        or extract(epoch from :now - j.started_at) > past.usual * :threshold)
+        or extract(epoch from :now - began.at) > past.usual * :threshold)
 """
 
 _START_BACKLOG = """
@@ -181,7 +196,7 @@ CONDITIONS: Final[Mapping[str, Condition]] = {
         _JOB_SLOW,
         lambda row: (
             f"{row['kind']} {row['subject']} has run for {row['ran']} s, far"
-            f" longer than usual; it is at {row['step'] or 'an unnamed step'}"
+            f" longer than usual; it is at {row['step'] or 'no step'}"
         ),
     ),
     "start_backlog": Condition(

@@ -17,7 +17,7 @@ from models.backups import BackupPlan
 from models.base import utc_now
 from models.database import Database
 from models.inbox import StripeEventReceived
-from models.jobs import Decision, Job, ProviderAccount
+from models.jobs import Decision, Job, JobStep, ProviderAccount
 from models.orders import Order
 from models.outbox import OutboxMessage
 from models.payments import PaymentClaim, UnclaimedPayment
@@ -32,6 +32,7 @@ from models.states import (
     OutboxStatus,
     ServiceStatus,
     Severity,
+    StepStatus,
     UnclaimedStatus,
 )
 from models.tenants import MIGRAHOSTING
@@ -104,8 +105,9 @@ async def slow_job(db: Database) -> Callable[[Database], Awaitable[None]]:
     ]
     ago = utc_now() - timedelta(seconds=300 * 6)
     usual = utc_now() - timedelta(seconds=300 * 4)
-    slow = rows.job(started_at=ago, step="create_site")
-    await rows.add(db, *past, slow, rows.job(started_at=usual))
+    slow = rows.job(started_at=ago, updated_at=ago)
+    other = rows.job(started_at=usual, updated_at=usual)
+    await rows.add(db, *past, slow, other)
     return then(Job, slow.id, status=JobStatus.SUCCEEDED)
 
 
@@ -238,6 +240,61 @@ async def test_nothing_is_alerted_about_where_nothing_is_wrong(db: Database) -> 
         await rounds(db)
     assert await open_alerts(db) == {}
     assert [one for one in logs if one["event"] == "rule_failed"] == []
+
+
+def under_way(of: Job, name: str, **facts: Any) -> JobStep:
+    """A step that has been tried again and again for hours."""
+    given = {"status": StepStatus.RETRYING, "tried_at": utc_now(), **facts}
+    return JobStep(
+        tenant_id=of.tenant_id,
+        job_id=of.id,
+        name=name,
+        generation=1,
+        scheduled_at=LONG_AGO,
+        phase=1,
+        tries=99,
+        started_at=LONG_AGO,
+        **given,
+    )
+
+
+async def test_a_slow_job_is_told_with_the_step_that_holds_it_up(db: Database) -> None:
+    slow = rows.job(started_at=LONG_AGO, updated_at=LONG_AGO)
+    await rows.add(
+        db,
+        slow,
+        under_way(slow, "await_website", code="waiting"),
+        under_way(slow, "create_site", code="provider_down"),
+    )
+    await rounds(db)
+    alert = (await open_alerts(db))["job_slow"]
+    assert alert.message.endswith("it is at create_site")
+    async with db.platform() as session:
+        await session.exec(update(JobStep).values(status=StepStatus.RUNNING, code=None))
+        await session.commit()
+    await rounds(db)
+    assert (await open_alerts(db))["job_slow"].id == alert.id, "while it is tried again"
+
+
+async def test_a_job_that_waits_as_it_should_is_not_slow(db: Database) -> None:
+    old = {"started_at": LONG_AGO, "updated_at": LONG_AGO}
+    decided = rows.job(started_at=LONG_AGO)  # waited for a person until now
+    waits = rows.job(kind=JobKind.BACKUPS_ENABLE, **old)
+    looks = rows.job(kind=JobKind.NODE_DRAIN, **old)
+    buyer, product = rows.customer(), rows.cloudpod_product()
+    owned = rows.subscription(buyer, product)
+    pod = rows.cloudpod(owned, product, held_until=utc_now() + timedelta(hours=1))
+    held = rows.job(kind=JobKind.CLOUDPOD_DELETE, subject_id=pod.id, **old)
+    await rows.add(db, buyer, product, owned, pod)
+    await rows.add(
+        db,
+        *(decided, waits, looks, held),
+        under_way(waits, "await_website", code="waiting"),
+        # Just now it looks again whether its wait is over.
+        under_way(looks, "await_moves", status=StepStatus.RUNNING),
+    )
+    await rounds(db)
+    assert await open_alerts(db) == {}
 
 
 async def test_a_flood_is_one_alert_with_a_count(db: Database) -> None:
