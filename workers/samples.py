@@ -1,7 +1,8 @@
 """What CloudPods use, from their nodes' own figures.
 
 A node keeps the last hour by the minute, so a worker that was away for less misses
-nothing, and two workers add nothing twice.
+nothing, and two workers add nothing twice. Nor does a clock that was ahead for a while
+end a series: what lies in the future is not kept.
 """
 
 import asyncio
@@ -57,7 +58,8 @@ class Sampler:
         return [
             {"cloudpod_id": pod.id, "tenant_id": pod.tenant_id, **one}
             for one in read(rows)
-            if pod.newest is None or one["at"] > pod.newest
+            if one["at"] <= pod.latest
+            and (pod.newest is None or one["at"] > pod.newest)
         ]
 
 

@@ -10,11 +10,15 @@ from sqlalchemy import Row, text
 from models.database import Session
 
 KEPT: Final = timedelta(days=30)
+# How far ahead of the database's a node's clock may be.
+AHEAD: Final = timedelta(minutes=2)
 
 _MEASURED: Final = text(
     "select p.id, p.tenant_id, p.vmid, p.kind, s.name as node, (select max(at)"
-    " from cloudpod_samples m where m.cloudpod_id = p.id) as newest"
-    " from cloudpods p join servers s on s.id = p.server_id"
+    " from cloudpod_samples m where m.cloudpod_id = p.id and at <= latest)"
+    " as newest, latest"
+    " from cloudpods p join servers s on s.id = p.server_id,"
+    " cast(now() + :ahead as timestamptz) as latest"
     " where p.status = 'active' and p.vmid is not null order by p.id"
 )
 _ADD: Final = text(
@@ -33,9 +37,10 @@ _SERIES: Final = text(
 
 
 async def measured(session: Session) -> Sequence[Row[Any]]:
-    """Whom to ask about: id, tenant_id, vmid, kind, node (its name), and `newest`, the
-    moment of the last sample."""
-    return (await (await session.connection()).execute(_MEASURED)).all()
+    """Whom to ask about: id, tenant_id, vmid, kind, node (its name), `newest`, the
+    moment of the last sample, and `latest`: what a clock tells beyond it is wrong."""
+    given = {"ahead": AHEAD}
+    return (await (await session.connection()).execute(_MEASURED, given)).all()
 
 
 async def add(session: Session, samples: Sequence[Mapping[str, Any]]) -> None:

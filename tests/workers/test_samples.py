@@ -96,6 +96,44 @@ async def test_one_that_cannot_be_asked_keeps_no_other_waiting(
     assert [await kept(db, pod) for pod in pods] == [[], [0.5], []]
 
 
+async def test_a_clock_that_was_ahead_for_a_while_ends_no_series(
+    db: Database, pods: list[CloudPod]
+) -> None:
+    nodes = Nodes()
+    hours = -60 * 5
+    nodes.told = {10_000: [row(2), row(hours, cpu=0.9)], 10_001: []}
+    await Sampler(db, nodes).round()
+    nodes.told[10_000] = [row(2), row(1, cpu=0.75)]
+
+    await Sampler(db, nodes).round()
+
+    assert await kept(db, pods[0]) == [0.5, 0.75]
+
+
+async def test_one_that_was_kept_from_the_future_keeps_no_other_away(
+    db: Database, pods: list[CloudPod]
+) -> None:
+    ahead = {
+        "cloudpod_id": pods[0].id,
+        "tenant_id": MIGRAHOSTING,
+        "at": utc_now() + timedelta(days=400),
+        "cpu": 0.9,
+        "memory": 1,
+        "disk": 1,
+        "net_in": 0.0,
+        "net_out": 0.0,
+    }
+    async with db.platform() as session:
+        await samples.add(session, [ahead])
+        await session.commit()
+    nodes = Nodes()
+    nodes.told = {10_000: [row(1)], 10_001: []}
+
+    await Sampler(db, nodes).round()
+
+    assert await kept(db, pods[0]) == [0.5]
+
+
 async def test_after_a_month_they_are_forgotten(
     db: Database, pods: list[CloudPod]
 ) -> None:
