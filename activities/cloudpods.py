@@ -75,8 +75,7 @@ class CloudPodActivities(OnCluster):
             node = await session.get(Server, pod.server_id) if pod.server_id else None
             begins = pod.status != ServiceStatus.ACTIVE
             if begins:
-                v4, _pool = await addresses.lease_address(session, pod.id, family=4)
-                v6 = await addresses.lease_if_any(session, pod.id, family=6)
+                leased = await addresses.lease_each(session, pod.id)
                 vmid = await addresses.lease_vmid(session, pod.id)
                 subscription = await session.get(Subscription, pod.subscription_id)
                 if subscription and subscription.status == ServiceStatus.FAILED:
@@ -85,7 +84,12 @@ class CloudPodActivities(OnCluster):
             if node is None or (node.draining and pod.status in _UNBEGUN):
                 node = await cloudpods.roomiest(session, pod)
             if begins:
-                pod.begin(server_id=node.id, vmid=vmid, ipv4=v4.ip, ipv6=v6)
+                pod.begin(
+                    server_id=node.id,
+                    vmid=vmid,
+                    ipv4=leased.get(4),
+                    ipv6=leased.get(6),
+                )
             await session.commit()
         return node.name
 

@@ -134,7 +134,7 @@ class OnCluster:
             answering = await self._cluster.addresses(place)
         except ProviderDown as mute:
             # An image may have no agent; then its SSH server speaks for it.
-            if mute.code == "agent" and await self._cluster.greets(str(pod.ipv4)):
+            if mute.code == "agent" and await self._cluster.greets(pod.address):
                 return
             raise
         if silent := {pod.ipv4, pod.ipv6} - {None, *answering}:

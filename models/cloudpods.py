@@ -86,6 +86,11 @@ class CloudPod(TenantRow, table=True):
         return reference(self.id)
 
     @property
+    def address(self) -> str:
+        """Where it is reached; empty until it has an address."""
+        return self.ipv4 or self.ipv6 or ""
+
+    @property
     def opens_as(self) -> str:
         """Whom its SSH keys are for: a container's are always root's."""
         return self.login if self.kind == GuestKind.QEMU else "root"
@@ -94,7 +99,9 @@ class CloudPod(TenantRow, table=True):
         now = ServiceStatus(self.status)
         self.status = moved("The CloudPod", now, to, SERVICE_MOVES)
 
-    def begin(self, *, server_id: UUID, vmid: int, ipv4: str, ipv6: str | None) -> None:
+    def begin(
+        self, *, server_id: UUID, vmid: int, ipv4: str | None, ipv6: str | None
+    ) -> None:
         """Has a node, a VMID and addresses; nothing runs there yet."""
         self._move(ServiceStatus.PROVISIONING)
         self.server_id, self.vmid = server_id, vmid

@@ -55,7 +55,8 @@ class CloudPodOut(CamelModel):
     """`status` is what was brought about; `seen` is what the node said at `seenAt`, and
     `drift` how that is not as wanted.
 
-    `memoryMb` in MiB, `diskGb` in GiB. `ipv4` is empty until it has an address.
+    `memoryMb` in MiB, `diskGb` in GiB. `ipv4` is empty until it has one, and where the
+    only pools are of IPv6.
     `access`: how to get in. `ssh`: as `login`, with one of `sshKeys`. `console`: it has
     no key, and no password is ever set; its screen is behind `POST .../console`, and
     `PUT .../ssh-keys` with a rebuild after it opens it for SSH.

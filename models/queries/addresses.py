@@ -68,14 +68,14 @@ async def held(
     raise NotFound(f"{owner_id} has no address")
 
 
-async def lease_if_any(session: Session, owner_id: UUID, *, family: int) -> str | None:
-    """As `lease_address`; None if the platform has no pool of this family."""
-    pools = await session.exec(
-        select(AddressPool.id).where(AddressPool.family == family).limit(1)
-    )
-    if pools.first() is None:
-        return None
-    return (await lease_address(session, owner_id, family=family))[0].ip
+async def lease_each(session: Session, owner_id: UUID) -> dict[int, str]:
+    """By family, as `lease_address`: one of each that the platform has a pool of."""
+    pools = await session.exec(select(AddressPool.family).distinct())
+    # With no pool at all, it is an IPv4 one that is missed.
+    return {
+        family: (await lease_address(session, owner_id, family=family))[0].ip
+        for family in sorted(pools.all()) or [4]
+    }
 
 
 async def owner_of_vmid(session: Session, vmid: int) -> UUID | None:

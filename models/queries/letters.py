@@ -34,7 +34,7 @@ async def facts_of(
         facts["domain"] = website.domain
     pod = await session.get(CloudPod, message.subject_id)
     if pod is not None:
-        facts |= {"host": pod.hostname, "ipv4": pod.ipv4 or ""}
+        facts |= {"host": pod.hostname, "address": pod.address}
         facts["ssh"] = f"ssh {pod.opens_as}@{pod.hostname}" if pod.ssh_keys else ""
     if message.template == DIGEST:
         facts |= await _of_digest(session, message.id, public_url)

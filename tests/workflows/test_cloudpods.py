@@ -6,10 +6,10 @@ from uuid import uuid4
 
 import pytest
 from simulators.proxmox.cluster import CT_TEMPLATE
-from sqlmodel import col, select
+from sqlmodel import col, delete, select
 from temporalio.testing import WorkflowEnvironment
 
-from models.addresses import Address, Vmid
+from models.addresses import Address, AddressPool, Vmid
 from models.cloudpods import CloudPod
 from models.database import Database
 from models.jobs import Decision, Job
@@ -141,6 +141,31 @@ async def test_with_pools_of_both_families_it_has_an_address_of_each(
         )
         rest = {(one.family, one.status, one.owner_id) for one in had}
     assert rest == {(4, AddressStatus.RESTING, None), (6, AddressStatus.RESTING, None)}
+
+
+@pytest.mark.parametrize("item", [MINI, NANO])
+async def test_with_a_pool_of_ipv6_alone_it_has_an_address_of_that(
+    pods: World, item: tuple[str, str]
+) -> None:
+    async with pods.db.platform() as session:
+        await add_pool(
+            session, name="six", network="2001:db8:7::/64", gateway="fe80::1", count=4
+        )
+        (old,) = await session.exec(select(AddressPool).where(AddressPool.family == 4))
+        await session.exec(delete(Address).where(col(Address.pool_id) == old.id))
+        await session.delete(old)
+        await session.commit()
+
+    _, order = await settled(pods, await buy(pods, item, price=PRICES[item]))
+
+    assert order.status == OrderStatus.COMPLETED
+    pod = await pod_of(pods, order)
+    assert (pod.status, pod.ipv4) == (ServiceStatus.ACTIVE, None)
+    config = pods.providers.proxmox.cluster.guest(pod.vmid).config
+    net = str(config["ipconfig0" if item == MINI else "net0"])
+    assert {f"ip6={pod.ipv6}/64", "gw6=fe80::1"} <= set(net.split(","))
+    assert "ip=" not in net
+    assert await records(pods) == {("AAAA", pod.ipv6), ("PTR", f"{pod.hostname}.")}
 
 
 async def test_a_guest_that_is_silent_on_one_family_is_not_called_active(
