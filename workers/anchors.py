@@ -42,9 +42,17 @@ async def sign(db: Database, vault: Vault) -> str:
     return json.dumps({**said, "mac": _mac(vault, said)})
 
 
-def read(lines: Iterable[str], vault: Vault) -> list[Anchor]:
-    """What `sign` wrote. Raises ValueError for a line that is not ours."""
-    found = []
+def append(file: Path, line: str) -> None:
+    """One line more. Whoever died in the middle of the last one spoils only that."""
+    torn = file.is_file() and file.read_bytes()[-1:] not in (b"", b"\n")
+    # In one piece: other workers append to it, too.
+    with file.open("ab", buffering=0) as kept:
+        kept.write(b"%s%s\n" % (b"\n" if torn else b"", line.encode()))
+
+
+def read(lines: Iterable[str], vault: Vault) -> tuple[list[Anchor], list[int]]:
+    """What `sign` wrote, and the numbers of the lines that it did not."""
+    found, refused = [], []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -58,10 +66,11 @@ def read(lines: Iterable[str], vault: Vault) -> list[Anchor]:
             at = datetime.fromisoformat(said["at"])
         except (ValueError, KeyError, TypeError, AttributeError):
             ours = False
-        if not ours:
-            raise ValueError(f"line {number} is no anchor that we signed")
-        found.append(Anchor(at, heads))
-    return found
+        if ours:
+            found.append(Anchor(at, heads))
+        else:
+            refused.append(number)
+    return found, refused
 
 
 class DailyAnchor:
@@ -75,8 +84,7 @@ class DailyAnchor:
         if self._file is None:
             return
         line = await sign(self._db, self._vault)
-        with self._file.open("a") as kept:
-            kept.write(f"{line}\n")
+        append(self._file, line)
 
 
 def _mac(vault: Vault, said: Mapping[str, Any]) -> str:

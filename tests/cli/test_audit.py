@@ -38,3 +38,4 @@ async def test_a_log_is_anchored_verified_and_found_cut(
     forged = mpanel(app_url, "audit", "verify", "--anchor", str(file))
     assert forged.returncode == 1
     assert "line 1 is no anchor that we signed" in forged.stderr
+    assert "0 anchors held against them: 1 faults" in forged.stdout

@@ -243,7 +243,7 @@ async def test_a_chain_that_fits_in_itself_does_not_fit_its_anchor(
     db: Database, superuser: psycopg.Connection, vault: Vault, tampering: str
 ) -> None:
     """The database alone cannot tell; what was kept outside can."""
-    kept = anchors.read([await anchors.sign(db, vault)], vault)
+    kept, _ = anchors.read([await anchors.sign(db, vault)], vault)
     if tampering == "cut":
         superuser.execute(TAIL[0])
         superuser.execute(CUT_HEAD[0])
@@ -279,9 +279,9 @@ async def test_an_anchor_stays_true_while_the_log_grows(
         lines.append(await anchors.sign(written, vault))
         await tell(written, number)
 
-    kept = anchors.read([*lines, ""], vault)
+    kept, refused = anchors.read([*lines, ""], vault)
 
-    assert len(kept) == 3
+    assert (len(kept), refused) == (3, [])
     assert said(await audit.verify(written, kept)) == []
 
 
@@ -290,8 +290,8 @@ async def test_only_our_own_anchors_count(written: Database, vault: Vault) -> No
     forged = line.replace('"heads": {', f'"heads": {{"{uuid4()}": [1, "00"], ')
 
     for bad in (forged, line[:-3], "{}", "[]", "7", line.replace("v1", "v9")):
-        with pytest.raises(ValueError, match="line 2 is no anchor"):
-            anchors.read([line, bad], vault)
+        kept, refused = anchors.read([line, bad, line], vault)
+        assert (len(kept), refused) == (2, [2])
 
 
 async def test_the_worker_keeps_one_line_a_round(
@@ -305,8 +305,23 @@ async def test_the_worker_keeps_one_line_a_round(
     await daily.round()
     await DailyAnchor(written, vault, None).round()
 
-    kept = anchors.read(file.read_text().splitlines(), vault)
+    kept, refused = anchors.read(file.read_text().splitlines(), vault)
     assert [one.heads[MIGRAHOSTING][0] for one in kept] == [9, 10]
+    assert refused == []
+
+
+async def test_who_died_while_anchoring_spoils_no_anchor_after(
+    written: Database, vault: Vault, tmp_path: Path
+) -> None:
+    file = tmp_path / "anchors"
+    file.write_text((await anchors.sign(written, vault))[:40])
+    daily = DailyAnchor(written, vault, file)
+
+    await daily.round()
+    await daily.round()
+
+    kept, refused = anchors.read(file.read_text().splitlines(), vault)
+    assert (len(kept), refused) == (2, [1])
 
 
 def rehash(

@@ -41,7 +41,7 @@ def verify(
     from workers.settings import DatabaseSettings
 
     settings = DatabaseSettings.from_environment()
-    anchors = _anchors(anchor) if anchor else []
+    anchors, refused = _anchors(anchor) if anchor else ([], [])
 
     async def look() -> "Verdict":
         db = Database(settings.database_url.get_secret_value(), pool_size=1)
@@ -51,6 +51,8 @@ def verify(
             await db.close()
 
     verdict = asyncio.run(look())
+    for number in refused:
+        typer.echo(f"{anchor}: line {number} is no anchor that we signed", err=True)
     for fault in verdict.faults:
         typer.echo(f"tenant {fault.tenant_id} row {fault.seq}: {fault.what}")
     typer.echo(
@@ -58,7 +60,7 @@ def verify(
         f" {len(anchors)} anchors held against them: "
         + (f"{len(verdict.faults)} faults" if verdict.faults else "all as written")
     )
-    raise typer.Exit(1 if verdict.faults else 0)
+    raise typer.Exit(1 if verdict.faults or refused else 0)
 
 
 @app.command("anchor")
@@ -97,17 +99,13 @@ def write_anchor(
     if file is None:
         typer.echo(line)
     else:
-        with file.open("a") as kept:
-            kept.write(f"{line}\n")
+        anchors.append(file, line)
 
 
-def _anchors(file: Path) -> "list[Anchor]":
+def _anchors(file: Path) -> "tuple[list[Anchor], list[int]]":
+    """Those that we signed, and the numbers of the other lines."""
     from workers import anchors
     from workers.settings import VaultSettings
 
     settings = VaultSettings.from_environment()
-    try:
-        return anchors.read(file.read_text().splitlines(), settings.vault)
-    except ValueError as refused:
-        typer.echo(f"{file}: {refused}", err=True)
-        raise typer.Exit(1) from None
+    return anchors.read(file.read_text(errors="replace").splitlines(), settings.vault)
