@@ -143,6 +143,14 @@ class Proxmox:
             Task(str(row["upid"]), str(row["type"]), row.get("status")) for row in rows
         ]
 
+    async def log(self, upid: str) -> list[str]:
+        """What a task said, line by line: the first 500 of them."""
+        node = upid.split(":")[1]
+        rows = await self._api.get(
+            f"nodes/{node}/tasks/{quote(upid, safe='')}/log", limit=500
+        )
+        return [str(row["t"]) for row in rows]
+
     # --- making and removing ------------------------------------------------------
 
     async def clone(
@@ -213,9 +221,11 @@ class Proxmox:
         )
 
     async def move(self, place: Place, node: str, *, running: bool) -> str:
-        """To another node: a VM live, a container by a restart over there."""
-        how = "online" if place.kind == QEMU else "restart"
-        options: dict[str, str | int] = {how: 1} if running else {}
+        """To another node: a VM live, with the disks that lie on this node alone; a
+        container by a restart over there."""
+        live: dict[str, str | int] = {"online": 1, "with-local-disks": 1}
+        options = live if place.kind == QEMU else {"restart": 1}
+        options = options if running else {}
         return await self._api.task(
             "post", f"{place.path}/migrate", target=node, **options
         )

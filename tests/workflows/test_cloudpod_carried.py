@@ -122,6 +122,34 @@ async def test_a_refusal_that_says_nothing_of_moving_carries_nothing(
     assert {"backup.made", "guest.stopped"} & set(await done(pods)) == set()
 
 
+async def test_one_with_disks_of_its_nodes_own_moves_running_all_the_same(
+    pods: World,
+) -> None:
+    pod = await a_pod(pods, MINI)
+    pods.providers.proxmox.cluster.storages["ceph"]["shared"] = 0
+
+    job = await pods.ended(await a_move(pods, pod), within=60)
+
+    assert job.status == JobStatus.SUCCEEDED, job
+    assert {"backup.made", "guest.stopped"} & set(await done(pods)) == set()
+    guest = guest_of(pods, pod)
+    assert (guest.node, guest.status) == ("pve2", "running")
+
+
+async def test_one_that_hangs_on_its_nodes_hardware_is_carried_as_the_log_says(
+    pods: World,
+) -> None:
+    pod = await a_pod(pods, MINI)
+    guest_of(pods, pod).config["hostpci0"] = "0000:01:00.0"
+
+    job = await pods.ended(await a_move(pods, pod), within=60)
+
+    assert job.status == JobStatus.SUCCEEDED, job
+    assert "backup.made" in await done(pods)
+    guest = guest_of(pods, pod)
+    assert (guest.node, guest.status) == ("pve2", "running")
+
+
 async def test_a_migration_that_breaks_off_again_and_again_is_told_not_carried(
     pods: World,
 ) -> None:

@@ -65,10 +65,42 @@ class GuestRoutes:
         async def body() -> None:
             if not self.nodes[target]["online"]:
                 raise TaskError(f"Can't connect to destination address of '{target}'")
+            if obstacle := self._obstacle(vm, v):
+                # As Proxmox does it: why stands in the log alone.
+                log = self._log_of("qmigrate", vm.vmid)
+                log.append(f"ERROR: migration aborted (duration 00:00:00): {obstacle}")
+                raise TaskError("migration aborted")
             vm.node = target
 
         moved: str = await self.task(vm.node, "qmigrate", vm.vmid, user, body, vm=vm)
         return moved
+
+    def _obstacle(self: Any, vm: Any, v: dict[str, Any]) -> str | None:
+        """What does not go with it to another node."""
+        if devices := [key for key in vm.config if key.startswith("hostpci")]:
+            return f"can't migrate VM which uses local devices: {', '.join(devices)}"
+        storages = [str(drive).partition(":")[0] for drive in vm.config.values()]
+        local = any(
+            not self.storages[one].get("shared")
+            for one in storages
+            if one in self.storages
+        )
+        if local and vm.status == "running" and not v.get("with-local-disks"):
+            return (
+                "can't live migrate attached local disks without with-local-disks"
+                " option"
+            )
+        return None
+
+    def _log_of(self: Any, kind: str, vmid: int) -> list[str]:
+        """Of the task that is under way."""
+        tasks = [
+            one
+            for one in self.tasklog
+            if (one["type"], one["id"], one["status"]) == (kind, str(vmid), "running")
+        ]
+        log: list[str] = tasks[-1]["log"]
+        return log
 
     async def _grow(self: Any, v: dict[str, Any], user: str) -> str:
         vm, disk = self.find(v["node"], v["vmid"]), v["disk"]
