@@ -36,6 +36,9 @@ async def facts_of(
     if pod is not None:
         facts |= {"host": pod.hostname, "address": pod.address}
         facts["ssh"] = f"ssh {pod.opens_as}@{pod.hostname}" if pod.ssh_keys else ""
+    if message.alert_id is not None and "message" in facts:
+        alert = await session.get(Alert, message.alert_id)
+        facts["message"] = _by_now(str(facts["message"]), alert)
     if message.template == DIGEST:
         facts |= await _of_digest(session, message.id, public_url)
     return facts
@@ -109,6 +112,11 @@ def _grouped(
     ]
 
 
+def _by_now(said: str, alert: Alert | None) -> str:
+    over = alert is not None and alert.status == AlertStatus.RESOLVED
+    return f"{said} (over by now)" if over else said
+
+
 def _cause(message: OutboxMessage, alert: Alert | None) -> str:
     return alert.cause if alert else message.template
 
@@ -121,8 +129,7 @@ def _line(
     said = str(facts.get("message") or " ".join(str(each) for each in facts.values()))
     if alert is not None and alert.severity == Severity.CRITICAL:
         said = f"CRITICAL: {said}"
-    if alert is not None and alert.status == AlertStatus.RESOLVED:
-        said = f"{said} (over by now)"
+    said = _by_now(said, alert)
     job = facts.get("jobId")
     if job:
         path = f"/console/inbox/{job}"

@@ -18,7 +18,7 @@ from models.alerts import Alert
 from models.base import utc_now
 from models.database import Database
 from models.outbox import OutboxMessage
-from models.queries.alerts import Finding, raise_alert, silence
+from models.queries.alerts import Finding, end, raise_alert, silence
 from models.states import AlertStatus, OutboxStatus, Severity
 from models.tenants import MIGRAHOSTING
 from tests.workers.conftest import until
@@ -103,6 +103,22 @@ async def test_a_few_alerts_are_a_mail_each(
 
     mails = await sent(relay, catcher, count=3)
     assert all(any(each in flat(text) for text in mails) for each in words)
+
+
+async def test_a_mail_about_what_is_over_when_it_goes_out_says_so(
+    db: Database, relay: Relay, catcher: mail.Mail
+) -> None:
+    subject_id = uuid4()
+    async with db.platform() as session:
+        found = Finding(MIGRAHOSTING, subject_id, "the disk is full")
+        await raise_alert(session, "disk", found)
+        await end(session, "disk", subject_id)
+        await session.commit()
+
+    await Desk(db, Manners()).round()
+
+    [only] = await sent(relay, catcher, count=1)
+    assert only.startswith("[mpanel] disk: the disk is full (over by now)\n")
 
 
 async def test_two_hundred_alerts_are_a_handful_of_mails_and_each_is_in_one(
