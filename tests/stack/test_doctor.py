@@ -243,7 +243,8 @@ _JOB = (
     "insert into jobs (id, created_at, tenant_id, kind, status, subject_id, exclusive,"
     " batch, input, generation, started_generation, updated_at, timeline_final)"
     " select gen_random_uuid(), now() - interval '1 h', id, 'website_provision',"
-    " '{}', gen_random_uuid(), true, false, '{{}}', 1, 0, now(), false from tenants"
+    " '{}', gen_random_uuid(), true, false, '{{}}', 1, 0, now() - interval '1 h', false"
+    " from tenants"
 )
 LATE = (
     "insert into tenants (id, created_at, name) values (gen_random_uuid(), now(), 'x')",

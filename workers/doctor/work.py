@@ -15,9 +15,10 @@ _WORKER = "Is `mpanel worker` up? Its log names what holds it up."
 _SOON, _LATE = timedelta(minutes=1), timedelta(minutes=10)
 
 _PARKED = "select count(*) as number from jobs where status = 'needs_attention'"
+# An old one may have begun anew just now.
 _PENDING = (
-    "select count(*) as number, clock_timestamp() - min(created_at) as age"
-    " from (select created_at from jobs where status = 'pending'"
+    "select count(*) as number, clock_timestamp() - min(updated_at) as age"
+    " from (select updated_at from jobs where status = 'pending'"
     " and started_generation < generation and (parent_id is null or generation > 1)"
     " order by created_at limit 10000) waiting"
 )
@@ -28,6 +29,13 @@ _DECISIONS = (
 _OUTBOX = (
     "select count(*) as number, clock_timestamp() - min(next_at) as age from outbox"
     " where status = 'queued' and next_at < clock_timestamp()"
+    " and (channel <> 'webhook' or not exists (select from alerts"
+    " where cause = 'webhook_disabled' and status <> 'resolved'))"
+)
+_HOOK_OFF = (
+    "select (select count(*) from outbox where status = 'queued'"
+    " and channel = 'webhook') as number"
+    " from alerts where cause = 'webhook_disabled' and status <> 'resolved' limit 1"
 )
 _UNSENT = "select count(*) as number from outbox where status = 'failed'"
 _EVENTS = (
@@ -45,6 +53,7 @@ async def look(settings: DoctorSettings) -> AsyncIterator[Line]:
             yield await _waiting(connection, "decisions to deliver", _DECISIONS)
             yield await _waiting(connection, "Stripe's events", _EVENTS)
             yield await _waiting(connection, "mail and webhooks", _OUTBOX)
+            yield await _hook(connection)
             yield await _none(
                 connection,
                 "for a person",
@@ -87,6 +96,18 @@ async def _waiting(
     if age < _SOON:
         return ok(name, told)
     return (failure if age >= _LATE else warning)(name, told, _WORKER)
+
+
+async def _hook(connection: psycopg.AsyncConnection[dict[str, Any]]) -> Line:
+    name, off = "operators' webhook", await _row(connection, _HOOK_OFF)
+    if not off:
+        return ok(name, "nothing has turned it off")
+    return warning(
+        name,
+        f"is turned off; {off['number']} messages are kept for it",
+        "Set MPANEL_OPERATOR_WEBHOOK_URL or its receiver right, then resolve the alert"
+        " webhook_disabled: GET /api/alerts?cause=webhook_disabled.",
+    )
 
 
 async def _none(
