@@ -1,7 +1,7 @@
 """Delivery status notifications (RFC 3464): which of our mails came back, and why.
 
 Mail goes out with a return path of its own, `bounces+<message id>@`, so that a bounce
-names its mail whatever the other server put into it. Stdlib only.
+names its mail whatever the other server put into it.
 """
 
 import re
@@ -11,10 +11,11 @@ from email import message_from_bytes
 from email.message import Message
 from uuid import UUID
 
+from models.redaction import EMAIL
+
 _VERP = re.compile(r"\bbounces\+([0-9a-f]{32})@", re.IGNORECASE)
 _OURS = re.compile(r"<([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})@", re.IGNORECASE)
 _STATUS = re.compile(r"\b([45]\.\d{1,3}\.\d{1,3})\b")
-_EMAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+")
 _TO = ("X-Original-To", "Delivered-To", "Envelope-To", "To")
 
 
@@ -80,5 +81,5 @@ def _recipients(mail: Message) -> Iterator[Message]:
 
 def _said(report: Message, name: str) -> str:
     """One line of printable text without e-mail addresses."""
-    text = _EMAIL.sub("<e-mail>", " ".join(str(report.get(name, "")).split()))
+    text = EMAIL.sub("<e-mail>", " ".join(str(report.get(name, "")).split()))
     return "".join(letter for letter in text if letter.isprintable())

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -154,6 +155,19 @@ def test_redacted_is_one_short_line() -> None:
     assert redacted("a\n b") == "a b"
     assert len(redacted("x" * 1000)) == 500
     assert masked("x" * 1000) == "x" * 1000
+
+
+@pytest.mark.parametrize("word", ["a", "eyJaaaaaaaa-", "token ", "-----BEGIN "])
+def test_a_long_word_is_looked_through_in_no_time(word: str) -> None:
+    """A provider's answer may be of any length, and the loop waits for it."""
+
+    def taken(text: str) -> float:
+        began = time.process_time()
+        redacted(text)
+        return time.process_time() - began
+
+    short = max(taken("token a " * 5_000), 0.01)
+    assert taken("token " + word * (40_000 // len(word))) < 30 * short
 
 
 def test_a_secret_of_this_process_is_told_in_no_words(lines: Lines) -> None:
