@@ -11,7 +11,6 @@ import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
 
-from api.app import create_app
 from api.auth.demand import Demand
 from api.auth.tokens import Claims, Signer
 from api.settings import ApiSettings
@@ -22,6 +21,7 @@ from models.tenants import MIGRAHOSTING
 from models.users import Role, User
 from tests.api.parked import Place, placing
 from tests.api.shop import ORDER_SECRET, stock
+from tests.api.web import running
 from tests.conftest import free_port
 
 SECRET_KEY = "the-tests-own-secret-of-40-characters---"
@@ -61,9 +61,8 @@ def settings(app_url: str) -> ApiSettings:
 @pytest.fixture
 async def app(settings: ApiSettings, db: Database) -> AsyncIterator[FastAPI]:
     """A started web process over the empty database of `db`."""
-    made = create_app(settings)
-    async with made.router.lifespan_context(made):
-        yield made
+    async with running(settings) as started:
+        yield started
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from uuid import UUID
 import uvicorn
 from fastapi import FastAPI
 
-from api.app import create_app
 from api.parts import Parts
 from api.server import Server
 from api.settings import ApiSettings
@@ -17,6 +16,7 @@ from models.database import Database
 from models.tenants import MIGRAHOSTING
 from models.users import Role
 from tests.api.conftest import add_user, token_of
+from tests.api.web import lent
 
 SOON = 20
 
@@ -43,17 +43,19 @@ class Site:
 @contextlib.asynccontextmanager
 async def live(settings: ApiSettings, db: Database) -> AsyncIterator[Site]:
     """Serves until the block ends."""
-    app = create_app(settings)
-    config = uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=5)
-    server = _Quiet(app, config)
-    serving = asyncio.create_task(server.serve())
-    async with asyncio.timeout(SOON):
-        while not server.started:  # noqa: ASYNC110 - uvicorn has no event
-            await asyncio.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield Site(app, f"http://127.0.0.1:{port}", server, db)
-    server.handle_exit(15, None)
-    await serving
+    with lent(settings) as app:
+        config = uvicorn.Config(
+            app, port=0, log_config=None, timeout_graceful_shutdown=5
+        )
+        server = _Quiet(app, config)
+        serving = asyncio.create_task(server.serve())
+        async with asyncio.timeout(SOON):
+            while not server.started:  # noqa: ASYNC110 - uvicorn has no event
+                await asyncio.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield Site(app, f"http://127.0.0.1:{port}", server, db)
+        server.handle_exit(15, None)
+        await serving
 
 
 class _Quiet(Server):

@@ -18,7 +18,6 @@ from sqlmodel import col, select
 
 from activities.calls import JobRef, SignalReceived
 from activities.jobs import JobActivities
-from api.app import create_app
 from api.auth.demand import Demand
 from api.settings import ApiSettings
 from models.api_keys import ApiKey, Scope, key_hash
@@ -31,6 +30,7 @@ from tests.api import rows
 from tests.api.audited import told
 from tests.api.conftest import LogIn, client_of
 from tests.api.shop import ORDER_CREATED, order, signature, stock
+from tests.api.web import running
 from tests.conftest import free_port
 
 ROUTE = "/api/api-keys"
@@ -411,9 +411,9 @@ async def test_a_key_aborts_only_if_that_is_among_its_scopes(
     await rows.add(db, job)
     decides = key(await made(admin, "decide"))
     aborts = key(await made(admin, "decide", "abort"))
-    other = create_app(settings.model_copy(update={"second_factor": demand}))
+    demanding = settings.model_copy(update={"second_factor": demand})
 
-    async with other.router.lifespan_context(other), client_of(other) as api:
+    async with running(demanding) as other, client_of(other) as api:
         where = f"/api/jobs/{job.id}"
         assert (await api.get(where, headers=decides)).status_code == 200
         body = {"scope": "item", "reason": "x"}
@@ -432,9 +432,9 @@ async def test_only_the_platform_frees_a_key_from_limits(
     assert (await admin.post(ROUTE, json=body)).status_code == 403
     free = key(await made(await log_in(Role.SUPER_ADMIN), "read", "unlimited"))
     bound = key(await made(admin, "read"))
-    strict = create_app(settings.model_copy(update={"call_limit": 5}))
+    strict = settings.model_copy(update={"call_limit": 5})
 
-    async with strict.router.lifespan_context(strict), client_of(strict) as api:
+    async with running(strict) as app, client_of(app) as api:
         counts = [
             [(await api.get("/api/jobs", headers=one)).status_code for _ in range(6)]
             for one in (free, bound)

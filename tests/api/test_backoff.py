@@ -9,7 +9,6 @@ import pytest
 from fastapi import FastAPI
 from sqlmodel import select
 
-from api.app import create_app
 from api.settings import ApiSettings
 from models import attempts as guards
 from models.attempts import Attempts
@@ -20,6 +19,7 @@ from models.seed import PASSWORDS
 from models.users import Role, User
 from tests.api.conftest import client_of
 from tests.api.people import PASSWORD, person
+from tests.api.web import running
 
 LOGIN = "/api/auth/login"
 
@@ -128,9 +128,8 @@ async def test_a_thousand_guesses_at_once_are_five(
     app: FastAPI, settings: ApiSettings, user: User
 ) -> None:
     """Over two processes, before any of them has failed."""
-    other = create_app(settings)
     async with (
-        other.router.lifespan_context(other),
+        running(settings) as other,
         client_of(app) as here,
         client_of(other) as there,
     ):
@@ -149,8 +148,7 @@ async def test_failures_outlive_a_restart(
 ) -> None:
     await statuses(api, user.email, 5)
 
-    restarted = create_app(settings)
-    async with restarted.router.lifespan_context(restarted), client_of(restarted) as it:
+    async with running(settings) as restarted, client_of(restarted) as it:
         assert (await guess(it, user.email, PASSWORD)).status_code == 429
 
 

@@ -17,7 +17,6 @@ from sqlmodel import select
 
 from activities.gate import OpenGate
 from activities.providers.smtp import Mailer
-from api.app import create_app
 from api.settings import ApiSettings
 from models.alerts import Alert
 from models.bounces import bounce_of
@@ -30,6 +29,7 @@ from models.states import AlertStatus, OutboxStatus
 from models.users import Role
 from tests.api import rows
 from tests.api.conftest import add_user, client_of, token_of
+from tests.api.web import running
 from tests.workers.conftest import until
 from workers import bounces
 from workers.mails import Mails
@@ -56,8 +56,7 @@ Status: %s
 async def app(settings: ApiSettings, db: Database) -> AsyncIterator[FastAPI]:
     """A web process that shares a secret with the mail server."""
     shared = settings.model_copy(update={"bounce_webhook_secret": SecretStr(SECRET)})
-    made = create_app(shared)
-    async with made.router.lifespan_context(made):
+    async with running(shared) as made:
         yield made
 
 
@@ -296,8 +295,7 @@ async def test_a_bounce_of_nothing_of_ours_is_let_go(api: httpx.AsyncClient) -> 
 async def test_without_a_secret_nobody_is_believed(
     settings: ApiSettings, db: Database
 ) -> None:
-    made = create_app(settings)
-    async with made.router.lifespan_context(made), client_of(made) as client:
+    async with running(settings) as made, client_of(made) as client:
         assert await hand_in(client, b"To: x\n\n") == 401
 
 

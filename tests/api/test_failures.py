@@ -112,13 +112,16 @@ async def test_the_largest_allowed_body_is_read(api: httpx.AsyncClient) -> None:
 
 @pytest.mark.parametrize("path", ["/api/broken", "/broken"])
 async def test_our_own_fault_tells_the_request_id_and_nothing_else(
-    app: FastAPI, api: httpx.AsyncClient, capsys: pytest.CaptureFixture[str], path: str
+    settings: ApiSettings, capsys: pytest.CaptureFixture[str], path: str
 ) -> None:
+    app = create_app(settings)
+
     @app.get(path)
     async def broken() -> None:
         raise RuntimeError(SECRET)
 
-    response = await api.get(path)
+    async with app.router.lifespan_context(app), client_of(app) as api:
+        response = await api.get(path)
 
     details = error(response, 500, "INTERNAL_ERROR")
     assert details == {"requestId": response.headers["x-request-id"]}

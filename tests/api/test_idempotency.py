@@ -17,7 +17,6 @@ from fastapi import FastAPI
 from sqlalchemy import text
 from structlog.testing import capture_logs
 
-from api.app import create_app
 from api.services import starting
 from api.settings import ApiSettings
 from models.base import utc_now
@@ -29,6 +28,7 @@ from models.users import Role
 from tests.api import rows
 from tests.api.conftest import SECRET_KEY, LogIn, add_user, client_of, token_of
 from tests.api.shop import count
+from tests.api.web import running
 from tests.conftest import free_port
 
 KEY = "Idempotency-Key"
@@ -130,8 +130,7 @@ async def test_many_at_once_over_two_processes_do_it_once(
     body: dict[str, str],
 ) -> None:
     token = await token_of(db, await add_user(db, Role.OPERATOR))
-    other = create_app(settings)
-    async with other.router.lifespan_context(other), contextlib.AsyncExitStack() as all:
+    async with running(settings) as other, contextlib.AsyncExitStack() as all:
         clients = [
             await all.enter_async_context(client_of(one)) for one in (app, other)
         ]

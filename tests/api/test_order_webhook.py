@@ -17,7 +17,6 @@ import psycopg
 import pytest
 from sqlmodel import col, select
 
-from api.app import create_app
 from api.settings import ApiSettings
 from models.backups import BackupPlan
 from models.base import utc_now
@@ -41,6 +40,7 @@ from tests.api.shop import (
     signature,
     stock,
 )
+from tests.api.web import running
 
 
 @pytest.fixture(autouse=True)
@@ -259,9 +259,8 @@ async def test_a_secret_of_the_standards_form_signs_with_its_decoded_key(
     key = b"0123456789abcdef0123456789abcdef"
     secret = f"whsec_{base64.b64encode(key).decode()}"
     told = ApiSettings(**{**dict(settings), "order_webhook_secret": secret})
-    made = create_app(told)
     raw = json.dumps(order()).encode()
-    async with made.router.lifespan_context(made), client_of(made) as api:
+    async with running(told) as made, client_of(made) as api:
         good = await api.post(
             ORDER_CREATED, content=raw, headers=standard(raw, key=key)
         )
@@ -335,8 +334,7 @@ async def two(settings: ApiSettings, db: Database) -> AsyncIterator[list[Any]]:
     async with AsyncExitStack() as stack:
         clients = []
         for _ in range(2):
-            made = create_app(settings)
-            await stack.enter_async_context(made.router.lifespan_context(made))
+            made = await stack.enter_async_context(running(settings))
             clients.append(await stack.enter_async_context(client_of(made)))
         yield clients
 

@@ -13,7 +13,6 @@ import pytest
 from fastapi import FastAPI
 from sqlmodel import select
 
-from api.app import create_app
 from api.settings import ApiSettings
 from models.base import utc_now
 from models.calls import CallCount
@@ -25,6 +24,7 @@ from tests.api.conftest import add_user, client_of, token_of
 from tests.api.people import bearer
 from tests.api.shop import buy, order, stock
 from tests.api.test_backoff import client_at
+from tests.api.web import running
 from tests.conftest import free_port
 
 ME = "/api/auth/me"
@@ -45,8 +45,7 @@ def settings(settings: ApiSettings) -> ApiSettings:
 @asynccontextmanager
 async def another(settings: ApiSettings) -> AsyncIterator[FastAPI]:
     """One more web process over the same database."""
-    made = create_app(settings)
-    async with made.router.lifespan_context(made):
+    async with running(settings) as made:
         yield made
 
 

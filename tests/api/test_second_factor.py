@@ -10,7 +10,6 @@ import pytest
 from fastapi import FastAPI
 from sqlmodel import select
 
-from api.app import create_app
 from api.auth.demand import FRESH, Demand
 from api.settings import ApiSettings
 from models.database import Database
@@ -21,13 +20,15 @@ from tests.api import people
 from tests.api.audited import told
 from tests.api.conftest import client_of
 from tests.api.people import PASSWORD, bearer, enrol, log_in, person
+from tests.api.web import running
 
 
 @pytest.fixture
 async def strict(settings: ApiSettings, db: Database) -> AsyncIterator[FastAPI]:
     """A web process that demands a second factor of operators."""
-    made = create_app(settings.model_copy(update={"second_factor": Demand.OPERATORS}))
-    async with made.router.lifespan_context(made):
+    async with running(
+        settings.model_copy(update={"second_factor": Demand.OPERATORS})
+    ) as made:
         yield made
 
 
@@ -331,8 +332,7 @@ async def test_a_login_without_its_code_can_prove_it_later(
 async def test_where_none_is_demanded_one_that_is_set_up_is_wanted_all_the_same(
     settings: ApiSettings, db: Database, user: User
 ) -> None:
-    lenient = create_app(settings)
-    async with lenient.router.lifespan_context(lenient), client_of(lenient) as api:
+    async with running(settings) as lenient, client_of(lenient) as api:
         answer = await log_in(api, user)
         assert answer.json()["limited"] is False
         token = await token_of(answer)

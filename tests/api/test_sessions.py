@@ -9,7 +9,6 @@ import pytest
 from fastapi import FastAPI
 from sqlmodel import select
 
-from api.app import create_app
 from api.services.refresh import GRACE
 from api.settings import ApiSettings
 from models.base import utc_now
@@ -19,6 +18,7 @@ from models.users import Role, User
 from tests.api.audited import told
 from tests.api.conftest import client_of
 from tests.api.people import PASSWORD, bearer, log_in, person, renew
+from tests.api.web import running
 
 NEW_PASSWORD = "another horse, another battery"
 
@@ -180,9 +180,8 @@ async def test_a_user_sees_where_they_are_logged_in(
 async def test_a_session_ended_on_one_process_is_over_on_another(
     app: FastAPI, settings: ApiSettings, user: User
 ) -> None:
-    other = create_app(settings)
     async with (
-        other.router.lifespan_context(other),
+        running(settings) as other,
         client_of(app) as here,
         client_of(other) as there,
     ):

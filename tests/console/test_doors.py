@@ -9,7 +9,6 @@ import pytest
 from fastapi import FastAPI
 from sqlmodel import select
 
-from api.app import create_app
 from api.console.visitors import own_page
 from api.settings import ApiSettings
 from models.database import Database
@@ -24,6 +23,7 @@ from tests.api.conftest import (
     token_of,
 )
 from tests.api.rows import OTHER, add, other_tenant
+from tests.api.web import running
 from tests.console.browsing import PASSWORD
 from tests.console.jobs import waiting
 
@@ -99,8 +99,8 @@ async def test_the_cookie_is_hidden_from_scripts_and_opens_nothing_else(
 async def test_over_https_the_cookie_is_bound_to_the_host(
     settings: ApiSettings, olga: User
 ) -> None:
-    app = create_app(settings.model_copy(update={"public_url": "https://panel.test"}))
-    async with app.router.lifespan_context(app), client_of(app) as client:
+    public = settings.model_copy(update={"public_url": "https://panel.test"})
+    async with running(public) as app, client_of(app) as client:
         said = (await log_in(client, olga.email)).headers["set-cookie"]
     assert said.startswith("__Host-mpanel=")
     assert "Secure" in said

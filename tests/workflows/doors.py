@@ -11,7 +11,6 @@ from pydantic import SecretStr
 from sqlmodel import select
 from temporalio.testing import WorkflowEnvironment
 
-from api.app import create_app
 from api.auth.demand import Demand
 from api.settings import ApiSettings
 from models.cloudpods import CloudPod
@@ -22,6 +21,7 @@ from models.subscriptions import Subscription
 from models.users import Role
 from tests.api import rows
 from tests.api.conftest import SECRET_KEY, add_user, client_of, token_of
+from tests.api.web import running
 from tests.world import DOMAIN, VAULT_KEY, World
 
 
@@ -117,9 +117,8 @@ async def opened(
     target = temporal.client.service_client.config.target_host
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TEMPORAL_ADDRESS", target)
-        app = create_app(settings)
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(app.router.lifespan_context(app))
+            app = await stack.enter_async_context(running(settings))
             clients = {}
             for role in Role:
                 token = await token_of(world.db, await add_user(world.db, role))

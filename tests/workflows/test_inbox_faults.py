@@ -21,7 +21,6 @@ from temporalio.testing import WorkflowEnvironment
 
 from activities.gate import OpenGate
 from activities.providers.cloudpanel import CloudPanel
-from api.app import create_app
 from api.auth.demand import Demand
 from api.settings import ApiSettings
 from models.base import utc_now
@@ -33,6 +32,7 @@ from models.servers import Server
 from models.states import JobStatus, OrderStatus
 from models.users import Role
 from tests.api.conftest import SECRET_KEY, add_user, client_of, token_of
+from tests.api.web import running
 from tests.judge import balanced
 from tests.workflows.fleet import fleet
 from tests.workflows.operator import refunds
@@ -544,21 +544,19 @@ async def get(api: httpx.AsyncClient, path: str, **params: Any) -> dict[str, Any
 @contextlib.asynccontextmanager
 async def operator(here: World) -> AsyncIterator[httpx.AsyncClient]:
     """Somebody with a browser: an API over the same rows, and no other way in."""
-    app = create_app(
-        ApiSettings(
-            database_url=SecretStr(here.db.url),
-            secret_key=SecretStr(SECRET_KEY),
-            encryption_keys=SecretStr(VAULT_KEY),
-            order_webhook_secret=SecretStr("shared-with-the-marketing-site"),
-            stripe_webhook_secret=SecretStr("whsec_of-the-tests"),
-            platform_domain="sites.example.net",
-            public_url="http://api",
-            second_factor=Demand.OFF,
-            call_limit=100_000,
-            call_limit_poll=100_000,
-        )
+    settings = ApiSettings(
+        database_url=SecretStr(here.db.url),
+        secret_key=SecretStr(SECRET_KEY),
+        encryption_keys=SecretStr(VAULT_KEY),
+        order_webhook_secret=SecretStr("shared-with-the-marketing-site"),
+        stripe_webhook_secret=SecretStr("whsec_of-the-tests"),
+        platform_domain="sites.example.net",
+        public_url="http://api",
+        second_factor=Demand.OFF,
+        call_limit=100_000,
+        call_limit_poll=100_000,
     )
-    async with app.router.lifespan_context(app), client_of(app) as api:
+    async with running(settings) as app, client_of(app) as api:
         token = await token_of(here.db, await add_user(here.db, Role.OPERATOR))
         api.headers["Authorization"] = f"Bearer {token}"
         yield api
