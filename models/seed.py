@@ -4,6 +4,7 @@ Safe to run at every start: it adds what is missing. Only a server's address fol
 the machine, since a restarted development stack may have moved.
 """
 
+import ipaddress
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,8 @@ from models.passwords import check_new
 from models.products import Product
 from models.queries import audit, tenants
 from models.queries.addresses import add_pool, add_vmids
-from models.servers import PROXMOX, Server
+from models.servers import HOSTING, PROXMOX, Server
+from models.ssh_keys import ssh_keys
 from models.tenants import MIGRAHOSTING, Tenant
 from models.users import Role, User
 
@@ -77,7 +79,15 @@ async def seed_platform(session: Session) -> int:
 
 
 async def add_server(session: Session, server: Server) -> None:
-    """A machine that may carry something from now on. Raises `Conflict`."""
+    """A machine that may carry something from now on. Raises `Invalid`, `Conflict`.
+
+    Its host key is read here, since one that nobody can read would be noticed by the
+    first website alone.
+    """
+    if not server.name.strip():
+        raise Invalid("name", "want a name")
+    if server.role == HOSTING:
+        _check_hosting(server)
     row = insert(Server).values(server.model_dump()).on_conflict_do_nothing()
     connection = await session.connection()
     added = await connection.execute(row.returning(col(Server.id)))
@@ -92,6 +102,17 @@ async def add_server(session: Session, server: Server) -> None:
         entity_id=server.id,
         details={"name": server.name, "role": server.role},
     )
+
+
+def _check_hosting(server: Server) -> None:
+    try:
+        ipaddress.IPv4Address(server.public_ip)
+    except ValueError:
+        raise Invalid(
+            "public_ip",
+            f"want an IPv4 address for its websites, not {server.public_ip}",
+        ) from None
+    (server.host_key,) = ssh_keys([server.host_key], field="host_key")
 
 
 async def seed_catalogue(session: Session, tenant_id: UUID) -> int:

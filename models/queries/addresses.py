@@ -13,8 +13,11 @@ from sqlmodel.sql.expression import Select
 from models.addresses import QUARANTINE, Address, AddressPool, Vmid
 from models.base import utc_now
 from models.database import Session
-from models.errors import Invalid, NoCapacity, NotFound
+from models.errors import Conflict, Invalid, NoCapacity, NotFound
 from models.states import AddressStatus
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Gateway = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _COUNTED: Final = (
     "count(*) filter (where status = 'free' or rests_until <= now()),"
@@ -120,7 +123,8 @@ async def add_pool(
     session: Session, *, name: str, network: str, gateway: str, count: int | None = None
 ) -> AddressPool:
     """A pool with an address for each host of the network but the gateway, at most
-    `count` (65,536) of them. Raises `Invalid`.
+    `count` (65,536) of them. Said again with a larger count, the pool grows. Raises
+    `Invalid`, and `Conflict` if it overlaps another pool.
 
     An IPv6 gateway may be link-local, as fe80::1 often is.
     """
@@ -132,21 +136,40 @@ async def add_pool(
         door.version == net.version == 6 and door.is_link_local
     ):
         raise Invalid("gateway", f"{gateway} does not lie in {network}")
+    pool = await _pool(session, name, net, door)
+    had = await session.exec(select(Address.ip).where(Address.pool_id == pool.id))
+    has = set(had.all())
+    hosts = (str(host) for host in net.hosts() if host != door)
+    most = min(count or 65_536, 65_536)
+    first = [ip for ip, _ in zip(hosts, range(most), strict=False)]
+    rows = [
+        {"pool_id": pool.id, "family": net.version, "ip": ip}
+        for ip in first
+        if ip not in has
+    ]
+    if not first:
+        raise Invalid("network", f"{network} has no address beside its gateway")
+    if rows:
+        await _insert(session, Address, rows)
+    return pool
+
+
+async def _pool(
+    session: Session, name: str, net: Network, door: Gateway
+) -> AddressPool:
+    """The one of this name, or a new one that overlaps no other."""
+    for one in (await session.exec(select(AddressPool))).all():
+        if one.name == name:
+            if (one.network, one.gateway) != (str(net), str(door)):
+                raise Conflict(f"there is a pool {name} already, of {one.network}")
+            return one
+        if net.overlaps(ipaddress.ip_network(one.network)):
+            raise Conflict(f"{net} overlaps the pool {one.name}, of {one.network}")
     pool = AddressPool(
         name=name, family=net.version, network=str(net), gateway=str(door)
     )
     session.add(pool)
     await session.flush()
-    hosts = (str(host) for host in net.hosts() if host != door)
-    most = min(count or 65_536, 65_536)
-    await _insert(
-        session,
-        Address,
-        [
-            {"pool_id": pool.id, "family": net.version, "ip": ip}
-            for ip, _ in zip(hosts, range(most), strict=False)
-        ],
-    )
     return pool
 
 
@@ -169,7 +192,15 @@ async def stock(session: Session) -> list[Stock]:
 
 
 async def add_vmids(session: Session, first: int, last: int) -> None:
-    """A range of numbers that are ours alone in the cluster."""
+    """A range of numbers that are ours alone in the cluster. Raises `Invalid`, and
+    `Conflict` if some of them are ours already."""
+    if last < first:
+        raise Invalid("last", f"want the smaller one first, not {first} and {last}")
+    ours = select(Vmid.vmid).where(col(Vmid.vmid).between(first, last))
+    if (
+        taken := (await session.exec(ours.order_by(col(Vmid.vmid)))).first()
+    ) is not None:
+        raise Conflict(f"{taken} is ours already; nothing was changed")
     await _insert(session, Vmid, [{"vmid": vmid} for vmid in range(first, last + 1)])
 
 

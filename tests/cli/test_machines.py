@@ -2,6 +2,7 @@
 
 from uuid import uuid4
 
+import pytest
 from sqlalchemy import text
 from sqlmodel import select
 
@@ -16,7 +17,9 @@ from tests.cli.mpanel import mpanel
 from tests.conftest import Cluster
 from workers.dev.layout import APP_ROLE
 
-WEB = ("--host", "web1.internal", "--host-key", "ssh-ed25519 AAAA", "--capacity", "9")
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIHahmvoXyBp6TjpPgZeY4jMAfS7wfdFbuBuW4cmAXLY"
+WEB = ("--host", "web1.internal", "--host-key", KEY, "--capacity", "9")
+PUBLIC = ("--public-ip", "203.0.113.5")
 
 
 async def test_a_fresh_installation_has_its_tenant_and_what_it_sells(
@@ -41,7 +44,7 @@ async def test_a_fresh_installation_has_its_tenant_and_what_it_sells(
 async def test_servers_join_once_and_the_audit_log_tells(
     db: Database, app_url: str
 ) -> None:
-    web = ("server", "add", "web1", *WEB, "--public-ip", "203.0.113.5")
+    web = ("server", "add", "web1", *WEB, *PUBLIC)
     assert mpanel(app_url, *web).returncode == 0
     node = ("node", "add", "pve1", "--memory", "61440", "--cores", "16")
     assert mpanel(app_url, *node).returncode == 0
@@ -78,6 +81,58 @@ async def test_cloudpods_get_addresses_and_vmids_once(
     wrong = mpanel(app_url, "pool", "add", "x", "10.0.0.0/24", "--gateway", "10.1.0.1")
     assert wrong.returncode == 1
     assert "does not lie in" in wrong.stderr
+
+
+async def test_a_pool_grows_and_none_overlaps_another(
+    db: Database, app_url: str
+) -> None:
+    pool = ("pool", "add", "six", "2001:db8::/64", "--gateway", "fe80::1", "--count")
+    assert mpanel(app_url, *pool, "2").returncode == 0
+
+    assert mpanel(app_url, *pool, "5").returncode == 0
+    assert mpanel(app_url, *pool, "3").returncode == 0
+    wider = mpanel(app_url, "pool", "add", "all", "2001:db8::/56", "--gateway=fe80::1")
+    other = mpanel(app_url, *pool[:3], "2001:db8:1::/64", "--gateway", "fe80::1")
+
+    assert (wider.returncode, other.returncode) == (1, 1)
+    assert wider.stderr == "2001:db8::/56 overlaps the pool six, of 2001:db8::/64\n"
+    assert other.stderr == "there is a pool six already, of 2001:db8::/64\n"
+    async with db.platform() as session:
+        ips = (await session.exec(select(Address.ip))).all()
+    assert sorted(ips) == [f"2001:db8::{n}" for n in range(1, 6)]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("pool", "vmids", "10004", "10000"), "want the smaller one first"),
+        (
+            ("pool", "add", "one", "192.0.2.1/32", "--gateway", "192.0.2.1"),
+            "no address beside its gateway",
+        ),
+        (
+            ("node", "add", "pve1", "--memory", "99999999999", "--cores", "1"),
+            "less than or equal",
+        ),
+        (("node", "add", " ", "--memory", "9", "--cores", "1"), "want a name"),
+        (
+            ("server", "add", "web1", *WEB, "--public-ip", "web1.example"),
+            "want an IPv4 address",
+        ),
+        (
+            ("server", "add", "web1", *WEB, "--host-key=ssh-ed25519 AAAA", *PUBLIC),
+            "not a whole",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_in_plain_words(
+    db: Database, app_url: str, words: tuple[str, ...], said: str
+) -> None:
+    refused = mpanel(app_url, *words)
+
+    assert refused.returncode in (1, 2)
+    assert said in refused.stderr
+    assert "Traceback" not in refused.stderr
 
 
 async def test_pools_tell_what_is_left_of_them(db: Database, app_url: str) -> None:

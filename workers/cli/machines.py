@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 servers = typer.Typer(no_args_is_help=True, help="Machines that carry what is sold.")
 pools = typer.Typer(no_args_is_help=True, help="Addresses and VMIDs for CloudPods.")
+MOST = 2_000_000_000
 Name = Annotated[str, typer.Argument(help="Its name, as people call it.")]
 
 
@@ -33,7 +34,9 @@ def add_server(
     host: Annotated[str, typer.Option(help="Where its SSH server answers.")],
     host_key: Annotated[str, typer.Option(help="Its SSH host key: `ssh-ed25519 A..`")],
     public_ip: Annotated[str, typer.Option(help="The address of its websites.")],
-    capacity: Annotated[int, typer.Option(min=1, help="So many websites fit.")],
+    capacity: Annotated[
+        int, typer.Option(min=1, max=MOST, help="So many websites fit.")
+    ],
     port: Annotated[int, typer.Option(min=1, max=65535)] = 22,
     user: Annotated[str, typer.Option(help="May run clpctl.")] = "root",
 ) -> None:
@@ -64,8 +67,12 @@ def add_server(
 
 def add_node(
     name: Annotated[str, typer.Argument(help="Its name in the Proxmox cluster.")],
-    memory: Annotated[int, typer.Option(min=1, help="MiB that CloudPods may have.")],
-    cores: Annotated[int, typer.Option(min=1, help="Cores that CloudPods may have.")],
+    memory: Annotated[
+        int, typer.Option(min=1, max=MOST, help="MiB that CloudPods may have.")
+    ],
+    cores: Annotated[
+        int, typer.Option(min=1, max=MOST, help="Cores that CloudPods may have.")
+    ],
 ) -> None:
     """Add a node of the Proxmox cluster: from now on CloudPods are placed on it.
 
@@ -96,6 +103,7 @@ def add_pool(
 
     All but the gateway's are leased, one to each; one that comes back rests first.
     With an IPv6 pool beside the IPv4 one, each CloudPod from then on has one of both.
+    Said again with a larger count, the pool grows.
 
     **Examples**
 
@@ -115,8 +123,8 @@ def add_pool(
 
 @pools.command("vmids")
 def add_vmids(
-    first: Annotated[int, typer.Argument(min=100)],
-    last: Annotated[int, typer.Argument(min=100)],
+    first: Annotated[int, typer.Argument(min=100, max=999_999_999)],
+    last: Annotated[int, typer.Argument(min=100, max=999_999_999)],
 ) -> None:
     """Give CloudPods a range of VMIDs.
 
