@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from functools import partial
 from urllib.parse import unquote, urlsplit
 
+import asyncssh
 from temporalio.client import Client
 
+from activities.errors import ProviderRejected
 from activities.providers.backup_store import BackupStore
 from activities.providers.cloudpanel import CloudPanel
 from activities.providers.powerdns import PowerDns
@@ -29,18 +31,32 @@ class CloudPanels:
         self._made: dict[tuple[str, int, str], CloudPanel] = {}
 
     def of(self, server: Server) -> CloudPanel:
-        """The client; a changed address or host key makes a new one."""
+        """The client; a changed address or host key makes a new one.
+
+        `ProviderRejected` with the code `host_key` if nobody can read the row's: that
+        is this server's trouble, and no other's.
+        """
         at = (server.ssh_host, server.ssh_port, server.host_key)
         if at not in self._made:
-            self._made[at] = CloudPanel(
-                server.ssh_host,
-                server.ssh_port,
-                username=server.ssh_user,
-                client_key=self._key,
-                known_host_key=server.host_key,
-                gate=self._gates.of(f"hosting:{server.name}"),
-            )
+            try:
+                self._made[at] = self._panel(server)
+            except asyncssh.KeyImportError as unread:
+                raise ProviderRejected(
+                    "hosting",
+                    f"no key for {server.name} can be read: {unread}",
+                    code="host_key",
+                ) from None
         return self._made[at]
+
+    def _panel(self, server: Server) -> CloudPanel:
+        return CloudPanel(
+            server.ssh_host,
+            server.ssh_port,
+            username=server.ssh_user,
+            client_key=self._key,
+            known_host_key=server.host_key,
+            gate=self._gates.of(f"hosting:{server.name}"),
+        )
 
     async def aclose(self) -> None:
         """Ends every connection."""

@@ -142,7 +142,7 @@ async def add_pool(
     hosts = (str(host) for host in net.hosts() if host != door)
     most = min(count or 65_536, 65_536)
     first = [ip for ip, _ in zip(hosts, range(most), strict=False)]
-    rows = [
+    rows: list[dict[str, object]] = [
         {"pool_id": pool.id, "family": net.version, "ip": ip}
         for ip in first
         if ip not in has

@@ -1,7 +1,11 @@
 """What machines say of themselves stands in their rows, beside operators' wishes."""
 
 from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import asyncssh
 import pytest
 
 from activities.errors import (
@@ -17,7 +21,9 @@ from models.database import Database
 from models.queries import servers
 from models.queries.slices import Window
 from models.servers import HOSTING, PROXMOX, Server
+from workers.clients import CloudPanels
 from workers.fleet import Fleet
+from workers.gates import AccountGates
 
 GIB = 2**30
 
@@ -173,3 +179,29 @@ async def test_a_hosting_server_shows_its_disk_and_whether_one_can_log_in(
             one for one in await servers.of_role(session, HOSTING) if one.name == "good"
         ]
     assert (good.status, good.disk, good.disk_used) == ("offline", 102_400, 40_960)
+
+
+async def test_a_host_key_that_nobody_can_read_blinds_no_other_server(
+    db: Database, tmp_path: Path
+) -> None:
+    async with db.platform() as session:
+        session.add_all(
+            Server(name=name, role=HOSTING, host_key=key, ssh_host="h", ssh_port=22)
+            for name, key in (("broken", "ssh-ed25519 AAAA"), ("good", ""))
+        )
+        await session.commit()
+    ours = tmp_path / "key"
+    asyncssh.generate_private_key("ssh-ed25519").write_private_key(ours)
+    settings: Any = SimpleNamespace(hosting_ssh_key_file=ours)
+    panels = CloudPanels(settings, AccountGates(db))
+
+    class Mixed(Hosts):
+        def of(self, server: Server) -> Any:
+            return panels.of(server) if server.host_key else super().of(server)
+
+    await Fleet(db, Cluster(), Mixed(good=Disk(free=60, total=100))).hosts()
+
+    assert {name: one[0] for name, one in (await shown(db)).items()} == {
+        "broken": "offline",
+        "good": "online",
+    }
