@@ -105,6 +105,13 @@ async def raise_alert(
     An acknowledged alert is counted on, and nobody is told. Safe to repeat. Without an
     occasion, only the alert's beginning is one.
     """
+    for _ in range(3):
+        if await _raised(session, cause, found, occasion):
+            return
+
+
+async def _raised(session: Session, cause: str, found: Finding, occasion: str) -> bool:
+    """False: it was resolved while we waited for it, so this is a beginning."""
     alert_id = uuid5(found.subject_id, f"alert:{cause}:{occasion or uuid4()}")
     begun = await session.exec(
         insert(Alert)
@@ -128,7 +135,7 @@ async def raise_alert(
     )
     if begun.scalar_one_or_none() is not None:
         await _tell(session, cause, found, alert_id, occasion or str(alert_id))
-        return
+        return True
     standing = (
         await session.exec(
             select(Alert)
@@ -141,21 +148,15 @@ async def raise_alert(
         )
     ).one_or_none()
     if standing is None:
-        if not await _raised(session, alert_id):
-            # It was resolved while we waited for it: this is a beginning after all.
-            await raise_alert(session, cause, found, occasion=occasion)
-        return  # this very occasion was told of, and is over
+        told = await session.exec(select(Alert.id).where(Alert.id == alert_id))
+        return told.first() is not None  # this very occasion, and it is over
     standing.last_seen_at, standing.message = utc_now(), found.message
     silently = standing.status == AlertStatus.ACKNOWLEDGED
     if occasion and await _tell(
         session, cause, found, standing.id, occasion, silently=silently
     ):
         standing.count += 1
-
-
-async def _raised(session: Session, alert_id: UUID) -> bool:
-    found = await session.exec(select(Alert.id).where(Alert.id == alert_id))
-    return found.first() is not None
+    return True
 
 
 async def raise_for_job(
