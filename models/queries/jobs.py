@@ -33,6 +33,21 @@ ABORTS = (Act.ABORT_ITEM, Act.ABORT_ORDER)
 # No run is left to tell: a new generation does what was decided.
 RUN_GONE = (Reason.RUN_LOST, Reason.RUN_ENDED_OUTSIDE)
 
+
+def _words(*words: str) -> str:
+    return ", ".join(f"'{word}'" for word in words)
+
+
+# Of a row of `jobs`: its CloudPod does something else first, and its life, which has
+# it already, begins it after that.
+AWAITS_ITS_TURN: Final = (
+    f"jobs.kind in ({_words(*CLOUDPOD_ACTS)}) and exists (select from jobs other"
+    " where other.subject_id = jobs.subject_id and other.id <> jobs.id"
+    f" and other.kind in ({_words(JobKind.CLOUDPOD_PROVISION, *CLOUDPOD_ACTS)})"
+    f" and other.status in ({_words(*OPEN_JOBS)}) and (other.status <> 'pending'"
+    " or (other.created_at, other.id) < (jobs.created_at, jobs.id)))"
+)
+
 _RESOLVE = text(
     "update alerts set status = 'resolved', resolved_at = :now"
     " where job_id = :job and status <> 'resolved'"

@@ -322,6 +322,33 @@ async def test_a_decision_that_is_not_delivered_is_a_backlog(db: Database) -> No
     assert "1 decisions" in (await open_alerts(db))["start_backlog"].message
 
 
+async def test_an_act_whose_turn_has_not_come_waits_for_no_temporal(
+    db: Database,
+) -> None:
+    pod = uuid4()
+
+    def asked(kind: JobKind, status: JobStatus, hours: int) -> Job:
+        ago = utc_now() - timedelta(hours=hours)
+        when = {"created_at": ago, "updated_at": ago}
+        return rows.job(
+            subject_id=pod, kind=kind, status=status, exclusive=False, **when
+        )
+
+    first = asked(JobKind.CLOUDPOD_BACKUP, JobStatus.NEEDS_ATTENTION, 4)
+    await rows.add(
+        db,
+        first,
+        asked(JobKind.CLOUDPOD_RESIZE, JobStatus.PENDING, 3),
+        asked(JobKind.CLOUDPOD_RESTART, JobStatus.PENDING, 2),
+    )
+    await rounds(db)
+    assert "start_backlog" not in await open_alerts(db)
+
+    await change(db, Job, first.id, status=JobStatus.SUCCEEDED)
+    await rounds(db)
+    assert "1 jobs wait" in (await open_alerts(db))["start_backlog"].message
+
+
 async def test_a_rule_is_what_an_admin_makes_of_it(db: Database) -> None:
     await late_order(db)
     rule = Rule("order_late", Severity.WARNING, 1, 60)

@@ -10,7 +10,7 @@ from models.database import Database
 from models.outbox import OutboxMessage
 from models.queries.alerts import Finding, raise_alert
 from models.queries.outbox import OPERATOR
-from models.states import JobStatus
+from models.states import JobKind, JobStatus
 from models.tenants import MIGRAHOSTING
 from tests.api import rows
 from workers.doctor.lines import Line, Outcome
@@ -34,6 +34,21 @@ async def test_an_old_job_that_begins_anew_waits_since_then(db: Database) -> Non
 
     await rows.add(db, rows.job(status=JobStatus.PENDING, updated_at=LONG_AGO))
     assert (await told(db))["orders to start"].outcome == Outcome.FAILURE
+
+
+async def test_an_act_that_waits_for_another_one_of_its_cloudpod_waits_for_no_worker(
+    db: Database,
+) -> None:
+    busy = rows.job(kind=JobKind.CLOUDPOD_BACKUP, exclusive=False)
+    queued = rows.job(
+        kind=JobKind.CLOUDPOD_RESIZE,
+        exclusive=False,
+        subject_id=busy.subject_id,
+        status=JobStatus.PENDING,
+        updated_at=LONG_AGO,
+    )
+    await rows.add(db, busy, queued)
+    assert (await told(db))["orders to start"].said == "none waits"
 
 
 async def test_what_a_webhook_that_is_off_misses_is_no_fault_of_the_workers(

@@ -6,6 +6,7 @@ from typing import Any
 
 import psycopg
 
+from models.queries.jobs import AWAITS_ITS_TURN
 from workers.doctor.database import connected
 from workers.doctor.lines import Line, failure, ok, skipped, warning
 from workers.doctor.settings import DoctorSettings
@@ -17,9 +18,10 @@ _SOON, _LATE = timedelta(minutes=1), timedelta(minutes=10)
 _PARKED = "select count(*) as number from jobs where status = 'needs_attention'"
 # An old one may have begun anew just now.
 _PENDING = (
-    "select count(*) as number, clock_timestamp() - min(updated_at) as age"
+    "select count(*) as number, clock_timestamp() - min(updated_at) as age"  # noqa: S608
     " from (select updated_at from jobs where status = 'pending'"
     " and started_generation < generation and (parent_id is null or generation > 1)"
+    f" and not ({AWAITS_ITS_TURN})"
     " order by created_at limit 10000) waiting"
 )
 _DECISIONS = (
