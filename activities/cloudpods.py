@@ -72,6 +72,9 @@ class CloudPodActivities(OnCluster):
         placing = self._store.placing(PROXMOX)
         async with placing, self._store.step(call, platform=True) as (session, _):
             pod = await cloudpods.get(session, call.subject_id, lock=True)
+            if pod.status in _UNBEGUN:
+                # One that failed has left its room to others.
+                pod.server_id = None
             node = await session.get(Server, pod.server_id) if pod.server_id else None
             begins = pod.status != ServiceStatus.ACTIVE
             if begins:
@@ -81,7 +84,7 @@ class CloudPodActivities(OnCluster):
                 if subscription and subscription.status == ServiceStatus.FAILED:
                     subscription.status = ServiceStatus.PENDING
             # Last, since everybody else's placing waits from here on.
-            if node is None or (node.draining and pod.status in _UNBEGUN):
+            if node is None:
                 node = await cloudpods.roomiest(session, pod)
             if begins:
                 pod.begin(

@@ -109,6 +109,39 @@ async def test_no_node_promises_more_memory_than_it_has(
         assert len(had) == room
 
 
+async def test_one_that_failed_is_placed_anew_where_there_is_room_by_now(
+    db: Database, pods: Pods
+) -> None:
+    do, jobs = pods
+    first, *others = jobs
+    await at_once(do.place_cloudpod, first)
+    async with db.platform() as session:
+        pod = await session.get_one(CloudPod, first.subject_id)
+        had = pod.server_id
+        pod.status = ServiceStatus.FAILED
+        pod.let_go()
+        everywhere = (await session.exec(select(Server))).all()
+        for other, node in zip(
+            others[: EACH * MACHINES], everywhere * EACH, strict=True
+        ):
+            taking = await session.get_one(CloudPod, other.subject_id)
+            taking.server_id, taking.status = node.id, ServiceStatus.ACTIVE
+        await session.commit()
+
+    assert await at_once(do.place_cloudpod, first) == {"no room": 1}
+
+    async with db.platform() as session:
+        for other in others[: EACH * MACHINES]:
+            left = await session.get_one(CloudPod, other.subject_id)
+            if left.server_id != had:
+                left.status = ServiceStatus.TERMINATED
+        await session.commit()
+    assert await at_once(do.place_cloudpod, first) == {"placed": 1}
+    async with db.platform() as session:
+        again = await session.get_one(CloudPod, first.subject_id)
+    assert again.server_id != had
+
+
 async def test_who_waits_for_a_place_holds_no_connection(
     db: Database, crowd: Database, pods: Pods
 ) -> None:
