@@ -13,7 +13,7 @@ from models.cloudpods import CloudPod
 from models.database import Session
 from models.errors import Busy
 from models.jobs import Job
-from models.queries import cloudpods, jobs
+from models.queries import cloudpods, drift, jobs
 from models.servers import Server
 from models.states import (
     UNDONE_JOBS,
@@ -47,15 +47,20 @@ class NodeActivities:
 
     @activity.defn
     async def empty_node(self, call: StepCall) -> None:
-        """Asks whoever is there to move, and ends when nobody is.
+        """Asks whoever is there to move, and ends when nobody is: by the rows, and
+        none of them is known to be wrong about its guest's place.
 
         Gives up when a move was given up; a retry then asks that CloudPod again.
         """
         async with self._store.step(call, platform=True) as (session, job):
             left = await cloudpods.on_node(session, call.subject_id)
             if not left:
-                finish(job)
+                astray = await drift.astray(session)
+                if not astray:
+                    finish(job)
                 await session.commit()
+                if astray:
+                    raise NotYet(_perhaps_here(astray), delay=_LOOK)
                 return
             for pod in left:
                 await self._ask(session, job, pod)
@@ -120,8 +125,20 @@ class NodeActivities:
     async def _waits_for(self, left: list[CloudPod]) -> str:
         async with self._store.platform() as session:
             said = [await _said(session, pod) for pod in left[:_NAMED]]
-        more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
-        return f"{len(left)} CloudPods are still there: {'; '.join(said)}{more}"
+        told = f"{'; '.join(said)}{_more(left)}"
+        return f"{len(left)} CloudPods are still there: {told}"
+
+
+def _perhaps_here(astray: list[CloudPod]) -> str:
+    names = ", ".join(pod.name for pod in astray[:_NAMED])
+    return (
+        f"the guest of {names}{_more(astray)} is on another node than its row says, so"
+        " perhaps on this one: repair it, or move it back"
+    )
+
+
+def _more(pods: list[CloudPod]) -> str:
+    return f" and {len(pods) - _NAMED} more" if len(pods) > _NAMED else ""
 
 
 async def _said(session: Session, pod: CloudPod) -> str:

@@ -11,6 +11,9 @@ from sqlmodel import col, select
 from models.cloudpods import CloudPod
 from models.database import Session
 from models.queries.slices import Slice, Window, page
+from models.states import Drift, ServiceStatus
+
+_STANDING: Final = (ServiceStatus.ACTIVE, ServiceStatus.SUSPENDED)
 
 # What a job changes just now, or has changed while the nodes were asked, is no drift.
 _STEADY: Final = text(
@@ -51,11 +54,22 @@ async def over(session: Session, asked: Iterable[UUID]) -> set[UUID]:
     return set(found.scalars())
 
 
+async def astray(session: Session) -> list[CloudPod]:
+    """Whose guest is on another node than its row says; oldest first."""
+    found = await session.exec(
+        select(CloudPod)
+        .where(CloudPod.drift == Drift.ELSEWHERE, col(CloudPod.status).in_(_STANDING))
+        .order_by(col(CloudPod.created_at), col(CloudPod.id))
+    )
+    return list(found.all())
+
+
 async def find(session: Session, window: Window) -> Slice[CloudPod]:
-    """Whose guest is not as wanted, the oldest CloudPod first."""
+    """Whose guest is not as wanted, the oldest CloudPod first. One that is on its way
+    out has none to look for."""
     query = (
         select(CloudPod)
-        .where(col(CloudPod.drift).is_not(None))
+        .where(col(CloudPod.drift).is_not(None), col(CloudPod.status).in_(_STANDING))
         .order_by(col(CloudPod.created_at), col(CloudPod.id))
     )
     return await page(session, query, window)

@@ -249,7 +249,10 @@ async def test_what_is_not_as_wanted_is_listed_and_repaired_by_a_job(
     _, plan, owned = bought
     pod = rows.cloudpod(owned, plan, vmid=10_000, seen="absent", drift="gone")
     steady = rows.cloudpod(owned, plan, vmid=10_001, seen="running")
-    await rows.add(db, rows.other_tenant(), pod, steady)
+    leaving = rows.cloudpod(
+        owned, plan, ServiceStatus.TERMINATING, vmid=10_002, drift="stopped"
+    )
+    await rows.add(db, rows.other_tenant(), pod, steady, leaving)
     operator = await log_in(Role.OPERATOR)
 
     listed = (await operator.get("/api/cloudpods/drift")).json()

@@ -15,9 +15,16 @@ from models.database import Database
 from models.effects import Effect
 from models.jobs import Job
 from models.servers import Server
-from models.states import JobKind, JobStatus, Reason, ServiceStatus, SuspensionReason
+from models.states import (
+    Drift,
+    JobKind,
+    JobStatus,
+    Reason,
+    ServiceStatus,
+    SuspensionReason,
+)
 from tests.workflows.node_paths import MIGRATE, REFUSED
-from tests.workflows.operator import OPERATOR, abort_item, retry
+from tests.workflows.operator import OPERATOR, abort_item, retry, steps
 from tests.workflows.pods import MINI, NANO, a_pod, ask, guests, pod_world
 from tests.world import Providers, World
 
@@ -83,6 +90,11 @@ async def stuck(world: World) -> tuple[CloudPod, Server, Job, Job]:
     await room_elsewhere(world, node, 0)
     job = await drain(world, node)
     return pod, node, job, await world.parked(await move_of(world, pod))
+
+
+async def said(world: World, job: Job) -> list[str]:
+    """What its steps say of themselves."""
+    return [str(step.message) for step in await steps(world, job)]
 
 
 async def gone_on(world: World, pod: CloudPod, left: Server, *, status: str) -> None:
@@ -339,3 +351,32 @@ async def test_undrained_a_node_takes_cloudpods_again(pods: World) -> None:
     assert (await pods.ended(job)).status in (JobStatus.FAILED, JobStatus.CANCELLED)
     assert not (await pods.read(Server, node.id)).draining
     assert (await pods.ended(move)).status == JobStatus.SUCCEEDED
+
+
+async def test_a_node_is_not_called_empty_while_a_guest_is_where_no_row_says(
+    pods: World,
+) -> None:
+    pod = await a_pod(pods, MINI)
+    guest = pods.providers.proxmox.cluster.guest(pod.vmid)
+    home = guest.node
+    async with pods.db.platform() as session:
+        nodes = (await session.exec(select(Server))).all()
+        (away, *_) = [
+            one for one in nodes if one.name.startswith("pve") and one.name != home
+        ]
+        (await session.get_one(CloudPod, pod.id)).drift = Drift.ELSEWHERE
+        await session.commit()
+    guest.node = away.name
+
+    job = await drain(pods, away)
+
+    told = await pods.until(
+        lambda: said(pods, job), lambda words: any("repair" in one for one in words)
+    )
+    assert any(pod.name in one for one in told)
+    assert (await pods.read(Job, job.id)).status == JobStatus.RUNNING
+    repair = await ask(pods, pods_service.repair, pod)
+    assert (await pods.ended(repair, within=60)).status == JobStatus.SUCCEEDED
+    job = await pods.ended(job, within=90)
+    assert job.status == JobStatus.SUCCEEDED
+    await gone_on(pods, pod, away, status="running")
