@@ -1,9 +1,10 @@
 """Mails that came back, as the mail server hands them in."""
 
 from fastapi import APIRouter, Request
+from pydantic import SecretStr
 
 from api.auth import signatures
-from api.deps import PlatformRows, Settings
+from api.deps import CalledFrom, InProcess, PlatformRows
 from api.limits import Kind, counted_as
 from api.schemas import CamelModel, failures
 from api.services import mails
@@ -31,20 +32,21 @@ class BounceOut(CamelModel):
 )
 @counted_as(Kind.WEBHOOK)
 async def bounce(
-    request: Request, session: PlatformRows, settings: Settings
+    request: Request, session: PlatformRows, parts: InProcess, origin: CalledFrom
 ) -> BounceOut:
     """Take a mail that came to `bounces+...@`, whole and as it is.
 
     Signed as orders are, with a secret of its own. A delivery status notification of a
     final failure is noted on the mail it is about; anything else is let go.
     """
-    if settings.bounce_webhook_secret is None:
-        raise Unauthenticated("MPANEL_BOUNCE_WEBHOOK_SECRET is not set")
     raw = await request.body()
-    signatures.check_order(
-        settings.bounce_webhook_secret.get_secret_value(),
-        request.headers,
-        raw,
-        now=utc_now(),
-    )
+    async with parts.refusals.of("bounces", origin.network):
+        _check(parts.settings.bounce_webhook_secret, request, raw)
     return BounceOut(recorded=await mails.keep_bounce(session, raw))
+
+
+def _check(secret: SecretStr | None, request: Request, raw: bytes) -> None:
+    if secret is None:
+        raise Unauthenticated("MPANEL_BOUNCE_WEBHOOK_SECRET is not set")
+    shared = secret.get_secret_value()
+    signatures.check_order(shared, request.headers, raw, now=utc_now())

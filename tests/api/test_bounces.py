@@ -28,6 +28,7 @@ from models.queries.outbox import tell_customer
 from models.states import AlertStatus, OutboxStatus
 from models.users import Role
 from tests.api import rows
+from tests.api.audited import told
 from tests.api.conftest import add_user, client_of, token_of
 from tests.api.web import running
 from tests.workers.conftest import until
@@ -267,6 +268,9 @@ async def test_only_the_mail_server_hands_bounces_in(
     unsigned = await api.post("/api/mail/bounces", content=raw)
     assert unsigned.status_code == 401
     assert not await unreachable(db, order)
+    refused = await told(db, "webhook.refused")
+    assert [one.entity_id for one in refused] == ["bounces", "bounces"]
+    assert refused[1].reason == unsigned.json()["error"]["message"]
 
 
 @pytest.mark.parametrize(
