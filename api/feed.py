@@ -13,6 +13,7 @@ from uuid import UUID
 import psycopg
 import structlog
 
+from models.database import listening
 from models.errors import TooMany
 
 CHANNEL: Final = "mpanel_jobs"
@@ -49,7 +50,7 @@ class Feed:
     """`most` streams at once, of which one user may have `most_of_one`."""
 
     def __init__(self, url: str, *, most: int = 500, most_of_one: int = 20) -> None:
-        self._url = url.replace("postgresql+psycopg://", "postgresql://", 1)
+        self._url = url
         self._most, self._most_of_one = most, most_of_one
         self._watches: dict[str, set[Watch]] = {}
         self._of_one: dict[UUID, int] = {}
@@ -83,11 +84,7 @@ class Feed:
         """Listens until it is cancelled, and reconnects for ever."""
         while True:
             try:
-                connection = await psycopg.AsyncConnection.connect(
-                    self._url, autocommit=True, connect_timeout=5
-                )
-                async with connection:
-                    await connection.execute(f"listen {CHANNEL}")
+                async with await listening(self._url, CHANNEL) as connection:
                     self._wake_all()  # for what was told while nobody listened
                     async for notice in connection.notifies():
                         for word in notice.payload.split():

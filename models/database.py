@@ -13,6 +13,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError, OperationalError
@@ -22,7 +23,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession as Session
 
 from models.direct import Direct
 
-__all__ = ["Ask", "Database", "Session", "asking", "tell_driver"]
+__all__ = ["Ask", "Database", "Session", "asking", "listening", "tell_driver"]
 
 # One round trip begins the transaction and says whom it works for.
 _BEGIN: Final = (
@@ -179,6 +180,17 @@ class Database:
         """Ends every connection."""
         await self.direct.close()
         await self.engine.dispose()
+
+
+async def listening(url: str, channel: str) -> psycopg.AsyncConnection:
+    """A connection that is told what is notified there. It has nothing to say, so that
+    only the kernel notices a server that vanished. Raises `psycopg.Error`."""
+    plain = url.replace("postgresql+psycopg://", "postgresql://", 1)
+    connection = await psycopg.AsyncConnection.connect(
+        make_conninfo(plain, connect_timeout=5, **_KEPT_ALIVE), autocommit=True
+    )
+    await connection.execute(f"listen {channel}".encode())
+    return connection
 
 
 # One statement and its values, to the rows of the answer.

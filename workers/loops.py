@@ -13,6 +13,7 @@ import psycopg
 import structlog
 
 from activities.errors import redacted
+from models.database import listening
 
 _log = structlog.get_logger(__name__)
 _SOON = 60.0
@@ -61,10 +62,7 @@ async def listen(url: str, loops: Sequence[Loop]) -> None:
     by_name = {loop.name: loop for loop in loops}
     while True:
         try:
-            plain = url.replace("postgresql+psycopg://", "postgresql://", 1)
-            connection = await psycopg.AsyncConnection.connect(plain, autocommit=True)
-            async with connection:
-                await connection.execute("listen mpanel")
+            async with await listening(url, "mpanel") as connection:
                 for loop in loops:  # what was notified while nobody listened
                     loop.woken.set()
                 async for notice in connection.notifies():

@@ -1,12 +1,14 @@
 """The pool outlives its server's restarts, and spends no question on it."""
 
 import asyncio
+import os
+import socket
 from typing import Any
 
 import psycopg
 from sqlalchemy import event, text
 
-from models.database import Database, Session
+from models.database import Database, Session, listening
 
 
 async def test_a_connection_that_the_server_ended_is_replaced_unseen(
@@ -33,6 +35,21 @@ async def test_a_connection_that_the_server_ended_is_replaced_unseen(
     for _ in range(3):
         async with db.platform() as session:
             assert await _ask(session, "select 1") == 1
+
+
+async def test_whoever_only_listens_has_the_kernel_look_whether_the_server_is_there(
+    db: Database,
+) -> None:
+    """It never asks anything: a server that vanished would be waited for for ever."""
+    async with await listening(db.url, "mpanel_jobs") as ear:
+        with socket.socket(fileno=os.dup(ear.fileno())) as end:
+            assert end.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            assert end.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) <= 30
+        async with db.platform() as session:
+            await _ask(session, "select pg_notify('mpanel_jobs', 'x')")
+            await session.commit()
+        async with asyncio.timeout(20):
+            assert [one.payload async for one in ear.notifies(stop_after=1)] == ["x"]
 
 
 async def _backends(db: Database) -> list[int]:
