@@ -22,6 +22,7 @@ from activities.providers.proxmox_rows import (
     Task,
     Volume,
     guest_of,
+    listed_task_of,
     node_of,
     volume_of,
 )
@@ -139,9 +140,7 @@ class Proxmox:
             source="all",
             limit=_LATEST,
         )
-        return [
-            Task(str(row["upid"]), str(row["type"]), row.get("status")) for row in rows
-        ]
+        return [listed_task_of(row) for row in rows]
 
     async def log(self, upid: str) -> list[str]:
         """What a task said, line by line: the first 500 of them."""

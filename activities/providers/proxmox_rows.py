@@ -7,6 +7,8 @@ from typing import Any, Final
 QEMU: Final = "qemu"
 LXC: Final = "lxc"
 
+_RUNS: Final = "RUNNING"
+
 Row = Mapping[str, Any]
 
 
@@ -95,6 +97,13 @@ def guest_of(row: Row) -> Guest:
         int(row.get("maxmem") or 0),
         int(row.get("maxdisk") or 0),
     )
+
+
+def listed_task_of(row: Row) -> Task:
+    """From a row of a node's tasks: the status of one that runs is RUNNING, or none;
+    else it is how it ended."""
+    status = row.get("status")
+    return Task(str(row["upid"]), str(row["type"]), None if status == _RUNS else status)
 
 
 def node_of(row: Row) -> Node:

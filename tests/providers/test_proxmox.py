@@ -285,6 +285,22 @@ async def test_an_error_means_what_its_words_say(
     assert said.split(maxsplit=1)[0] in raised.value.message
 
 
+async def test_a_task_that_runs_is_listed_as_one_that_has_not_ended(
+    pve: Proxmox, cluster: simulator.Proxmox, control: httpx.AsyncClient
+) -> None:
+    place = await a_vm(pve)
+    slow = {"delays": {"task qmstart": 1}}
+    await control.put("/_simulator/settings", json=slow)
+    upid = await pve.start(place)
+
+    (running,) = [one for one in await pve.tasks(place) if one.upid == upid]
+
+    assert (running.kind, running.ended) == ("qmstart", False)
+    await well(pve, upid)
+    (over,) = [one for one in await pve.tasks(place) if one.upid == upid]
+    assert (over.ended, over.well) == (True, True)
+
+
 @pytest.mark.parametrize("status", [403, 500])
 async def test_an_error_is_never_read_as_gone(
     pve: Proxmox, control: httpx.AsyncClient, status: int

@@ -201,6 +201,13 @@ class Cluster(GuestRoutes, FakePve):  # type: ignore[misc] # fakepve has no type
         upid: str = await super().task(node, ttype, tid, user, scripted, **given)
         return upid
 
+    def _task_view(self, task: dict[str, Any], listing: bool = False) -> dict[str, Any]:
+        """See base class; in Proxmox' list one that runs has the status RUNNING."""
+        shown: dict[str, Any] = super()._task_view(task, listing)
+        if listing and task["status"] == "running":
+            shown["status"] = "RUNNING"
+        return shown
+
     async def _config_get(self, request: web.Request) -> web.Response:
         """See base class; until a clone is whole its configuration is only a lock."""
         whole: web.Response = await super()._config_get(request)
