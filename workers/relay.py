@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import structlog
 from jinja2 import TemplateError
@@ -141,14 +141,16 @@ class Relay:
         told = redacted(str(error) or type(error).__name__)
         plan = _plan(message, error)
         hopeless = plan.status is OutboxStatus.FAILED
+        values: dict[str, Any] = {"last_error": told}
         if hopeless and await sender.failed_for_good(message, error):
-            plan = _Plan(OutboxStatus.QUEUED, wait=SCHEDULE[2])
+            # In those it has as many tries as any other.
+            plan, values["attempts"] = _Plan(OutboxStatus.QUEUED, wait=SCHEDULE[2]), 0
         next_at = utc_now() + timedelta(seconds=plan.wait)
         async with self._few, self._db.platform() as session:
             if isinstance(error, RecipientRefused):
                 await bounces.bounced(session, message.id, code=error.code, words=told)
             elif await outbox.settle(
-                session, message, plan.status, next_at=next_at, last_error=told
+                session, message, plan.status, next_at=next_at, **values
             ):
                 if plan.status is OutboxStatus.FAILED:
                     await raise_alert(session, GIVEN_UP, _given_up(message, told))

@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 import pytest
 from simulators import mail
 from simulators.faults import Script
-from sqlmodel import select
+from sqlmodel import col, delete, select
 from standardwebhooks import Webhook
 from starlette.responses import RedirectResponse, Response
 
@@ -232,6 +232,39 @@ async def test_an_endpoint_that_never_answers_is_turned_off_and_misses_nothing(
         endpoint = OperatorHook(db, url=dead, secret=SECRET)
         assert await alerts.stands(session, DISABLED, endpoint.subject_id)
         await endpoint.aclose()
+
+
+async def test_what_an_endpoint_has_missed_outlives_its_first_bad_moment_after(
+    db: Database,
+) -> None:
+    """All of it comes at once then, which is more than some bear."""
+
+    async def comes_back(nth: int) -> Response:
+        return Response(status_code=200 if nth == 2 else 503)
+
+    async with hooked(db, comes_back) as (relay, receiver):
+        missed = await tell_hook(db)
+        async with db.platform() as session:
+            message = await session.get_one(OutboxMessage, missed)
+            message.attempts = len(SCHEDULE)
+            await session.commit()
+        await settled(relay, "webhook")
+        async with db.platform() as session:
+            [alert] = (await session.exec(select(Alert))).all()
+            assert alert.cause == DISABLED
+            alert.resolve("Olga", "it is there again")
+            await session.exec(
+                delete(OutboxMessage).where(col(OutboxMessage.id) != missed)
+            )
+            await session.commit()
+        heard = await tell_hook(db)
+        await settled(relay, "webhook")
+        await due_now(db, missed)
+        await settled(relay, "webhook")
+        assert len(receiver.got) == 3
+
+    assert (await row(db, heard)).status == OutboxStatus.SENT
+    assert (await row(db, missed)).status == OutboxStatus.QUEUED
 
 
 async def test_a_crash_between_send_and_settle_repeats_the_same_id(
