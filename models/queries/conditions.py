@@ -5,7 +5,7 @@ Every query gives `subject`, `tenant`, `count` and the facts that its message na
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID, uuid5
 
@@ -43,7 +43,7 @@ async def found(session: Session, rule: Rule) -> list[Finding]:
     )
     findings = []
     standing = await subjects(session, rule.name)
-    for row in (dict(one) for one in rows.mappings()):
+    for row in (_in_utc(dict(one)) for one in rows.mappings()):
         subject_id = row["subject"] or named(rule.name, row["named"])
         if row.get("begins", True) or subject_id in standing:
             findings.append(
@@ -56,6 +56,14 @@ async def found(session: Session, rule: Rule) -> list[Finding]:
                 )
             )
     return findings
+
+
+def _in_utc(row: Mapping[str, Any]) -> dict[str, Any]:
+    """As the messages call it, whatever zone the server is set to."""
+    return {
+        name: value.astimezone(UTC) if isinstance(value, datetime) else value
+        for name, value in row.items()
+    }
 
 
 def named(rule: str, name: str) -> UUID:

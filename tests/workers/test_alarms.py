@@ -349,6 +349,22 @@ async def test_an_act_whose_turn_has_not_come_waits_for_no_temporal(
     assert "1 jobs wait" in (await open_alerts(db))["start_backlog"].message
 
 
+async def test_a_message_says_utc_and_means_it_wherever_the_database_is(
+    db: Database,
+) -> None:
+    order = await sold(db)
+    elsewhere = Database(f"{db.url}?options=-c%20timezone%3DAsia/Tokyo")
+    try:
+        await rounds(elsewhere)
+    finally:
+        await elsewhere.close()
+    alert = (await open_alerts(db))["order_late"]
+    assert alert.message == (
+        f"order {order.id} was paid at {LONG_AGO:%Y-%m-%d %H:%M} UTC"
+        " and is not delivered"
+    )
+
+
 async def test_a_rule_is_what_an_admin_makes_of_it(db: Database) -> None:
     await late_order(db)
     rule = Rule("order_late", Severity.WARNING, 1, 60)
