@@ -21,6 +21,7 @@ from activities.providers.proxmox_rows import (
     Place,
     Task,
     Volume,
+    addresses_of,
     guest_of,
     listed_task_of,
     node_of,
@@ -318,12 +319,7 @@ class Proxmox:
         else:
             found = await self._api.get(f"{place.path}/agent/network-get-interfaces")
             rows = found["result"]
-        return [
-            str(one["ip-address"])
-            for row in rows
-            for one in row.get("ip-addresses") or []
-            if row["name"] != "lo"
-        ]
+        return [one for row in rows if row["name"] != "lo" for one in addresses_of(row)]
 
     async def greets(self, address: str) -> bool:
         """Whether an SSH server speaks there; no, if we do not reach its network."""

@@ -117,6 +117,8 @@ class ProxmoxApi:
 # What Proxmox says in words, in the order in which they are looked for. The code of
 # the first that is found; transient ones are worth another try.
 _TRANSIENT: Final = (
+    # Not that a guest is gone: nobody knows what goes on over there.
+    ("no such cluster node", "no_node"),
     ("can't lock file", "lock"),
     ("got timeout", "lock"),
     ("is locked", "lock"),
@@ -139,10 +141,17 @@ _PERMANENT: Final = (
     ("not implemented", "unsupported"),
     ("protection mode", "protected"),
 )
+# The same of a 400, whose words name a wrong parameter.
+_WRONG: Final = (
+    ("already exists", "exists"),
+    ("no such task", "absent"),
+    ("unable to parse worker upid", "absent"),
+)
 
 
 def _meaning(act: str, refused: ResourceException) -> ProviderError:
-    """401/403 and 400 are no for good, and who comes second to make a group hears 400;
+    """401/403 and 400 are no for good; but who comes second to make a group hears 400,
+    and so does who asks for a task that its node has forgotten;
     595 and friends mean that the node is away; a 500 means what it says, and an unknown
     one is tried again."""
     status = int(refused.status_code)
@@ -152,8 +161,9 @@ def _meaning(act: str, refused: ResourceException) -> ProviderError:
     if status == 429:
         return ProviderThrottled(PROVIDER, message, retry_after=_REST)
     if status < 500:
-        twice = status == 400 and "already exists" in message
-        code = "exists" if twice else f"http_{status}"
+        known = _WRONG if status == 400 else ()
+        codes = (code for pattern, code in known if pattern in message)
+        code = next(codes, f"http_{status}")
         return ProviderRejected(PROVIDER, message, code=code)
     words = said.lower()
     if status == 500:

@@ -126,3 +126,12 @@ def volume_of(row: Row) -> Volume:
         int(row.get("ctime") or 0),
         str(row.get("notes") or ""),
     )
+
+
+def addresses_of(row: Row) -> list[str]:
+    """From a row of a guest's interfaces. A container's had no list of them before
+    Proxmox 8.3, but one of each family with its prefix."""
+    if "ip-addresses" in row:
+        return [str(one["ip-address"]) for one in row["ip-addresses"] or []]
+    told = (row.get("inet"), row.get("inet6"))
+    return [str(one).partition("/")[0] for one in told if one]

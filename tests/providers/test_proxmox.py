@@ -13,6 +13,7 @@ from simulators.proxmox.cluster import BACKUPS, CT_TEMPLATE, VM_TEMPLATE
 
 from activities.errors import ProviderDown, ProviderError, ProviderRejected
 from activities.gate import OpenGate
+from activities.guests import over
 from activities.providers.proxmox import LXC, QEMU, Place, Proxmox, Task
 
 TOKEN, SECRET = "mpanel@pve!test", "the-token-of-the-tests"
@@ -261,6 +262,7 @@ async def test_guests_that_are_guarded_at_once_share_one_group(
         (500, "can't lock file '/var/lock/x' - got timeout", ProviderDown, "lock"),
         (500, "something nobody has heard of", ProviderDown, "http_500"),
         (500, "no space left on device", ProviderRejected, "disk_full"),
+        (500, "no such cluster node 'pve9'", ProviderDown, "no_node"),
         (595, "no route", ProviderDown, "http_595"),
         (596, "broken pipe", ProviderDown, "http_596"),
         (403, "Permission check failed", ProviderRejected, "http_403"),
@@ -299,6 +301,30 @@ async def test_a_task_that_runs_is_listed_as_one_that_has_not_ended(
     await well(pve, upid)
     (over,) = [one for one in await pve.tasks(place) if one.upid == upid]
     assert (over.ended, over.well) == (True, True)
+
+
+async def test_a_task_that_its_node_has_forgotten_is_absent(pve: Proxmox) -> None:
+    forgotten = "UPID:pve1:0000ABCD:00001234:5F000000:qmclone:101:panel@pve!x:"
+
+    with pytest.raises(ProviderRejected) as refused:
+        await pve.task(forgotten)
+
+    assert refused.value.code == "absent"
+    await over(pve, forgotten)
+
+
+async def test_a_container_on_an_older_proxmox_tells_its_addresses_too(
+    pve: Proxmox, cluster: simulator.Proxmox
+) -> None:
+    place = await a_container(pve)
+    await well(pve, await pve.start(place))
+    assert await pve.addresses(place) == ["192.0.2.6"]
+
+    cluster.cluster.older = True
+    try:
+        assert await pve.addresses(place) == ["192.0.2.6"]
+    finally:
+        cluster.cluster.older = False
 
 
 @pytest.mark.parametrize("status", [403, 500])

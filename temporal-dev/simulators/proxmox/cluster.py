@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 from fakepve.firewall import empty_conf
-from fakepve.model import TaskError
+from fakepve.model import PveError, TaskError
 from fakepve.server import API, FakePve, error, ok
 
 from simulators.faults import Garbled, Killed, Refused, Withheld
@@ -42,6 +42,8 @@ class Cluster(GuestRoutes, FakePve):  # type: ignore[misc] # fakepve has no type
         """The cluster as it is when nobody has used it."""
         self.apitokens = dict(self._tokens)
         self.deaf: set[str] = set()
+        # Before Proxmox 8.3 a container's addresses had no list of their own.
+        self.older = False
         # Not 0, which would end each task before its request is answered.
         self.time_scale = 0.001
         self._fw().update(cluster=empty_conf(), nodes={}, guests={})
@@ -207,6 +209,23 @@ class Cluster(GuestRoutes, FakePve):  # type: ignore[misc] # fakepve has no type
         if listing and task["status"] == "running":
             shown["status"] = "RUNNING"
         return shown
+
+    async def _lxc_interfaces(self, user: str, v: dict[str, Any]) -> Any:
+        """See base class."""
+        told = await super()._lxc_interfaces(user, v)
+        newer = ("ip-addresses", "hardware-address") if self.older else ()
+        return told and [
+            {key: value for key, value in one.items() if key not in newer}
+            for one in told
+        ]
+
+    def _get_task(self, request: web.Request) -> Any:
+        """See base class; one that the node has forgotten is a wrong parameter."""
+        if request.match_info["upid"] not in self.tasks:
+            raise PveError(
+                400, "Parameter verification failed.", {"upid": "no such task"}
+            )
+        return super()._get_task(request)
 
     async def _config_get(self, request: web.Request) -> web.Response:
         """See base class; until a clone is whole its configuration is only a lock."""
