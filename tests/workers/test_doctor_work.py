@@ -1,8 +1,12 @@
 """What the doctor says of the work that waits, and what to do about it."""
 
+from collections.abc import Iterator
 from datetime import timedelta
+from urllib.parse import urlsplit
 from uuid import uuid4
 
+import psycopg
+import pytest
 from pydantic import SecretStr
 
 from models.base import utc_now
@@ -13,8 +17,11 @@ from models.queries.outbox import OPERATOR
 from models.states import JobKind, JobStatus
 from models.tenants import MIGRAHOSTING
 from tests.api import rows
+from tests.conftest import PASSWORD, Cluster
+from workers.dev.postgres import SUPERUSER
+from workers.doctor.examine import examine, lines, probes
 from workers.doctor.lines import Line, Outcome
-from workers.doctor.settings import DoctorSettings
+from workers.doctor.settings import DoctorSettings, Given
 from workers.doctor.work import look
 from workers.webhooks import DISABLED
 
@@ -76,3 +83,32 @@ async def test_what_a_webhook_that_is_off_misses_is_no_fault_of_the_workers(
     assert off.outcome == Outcome.WARNING
     assert off.said == "is turned off; 2 messages are kept for it"
     assert "resolve" in off.advice
+
+
+@pytest.fixture
+def stranger(cluster: Cluster, database_name: str) -> Iterator[str]:
+    """Where a role that the migration was never told of reaches the database."""
+    admin = cluster.url(SUPERUSER, database_name)
+    made = f"stranger_{uuid4().hex[:8]}"
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(f"create role {made} login password '{PASSWORD}'")
+    yield cluster.url(made, database_name)
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(f"drop role {made}")
+
+
+async def test_a_role_that_the_tables_are_not_granted_to_is_told_what_to_do(
+    db: Database, stranger: str
+) -> None:
+    settings = DoctorSettings.model_construct(database_url=SecretStr(stranger))
+    given = Given(settings, {})
+    looks = [one for one in probes(given) if one.area in ("PostgreSQL", "Work")]
+
+    told = {(area, one.name): one for area, one in lines(await examine(given, looks))}
+
+    assert "own fault" not in str(told), told
+    line = told["PostgreSQL", "rights"]
+    assert line.outcome == Outcome.FAILURE
+    role = urlsplit(stranger).username
+    assert f"MPANEL_APP_ROLE={role}" in line.advice
+    assert told["Work", "rows"].outcome == Outcome.SKIPPED

@@ -4,14 +4,12 @@ what they are made from."""
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
-import psycopg
-
 from activities.errors import ProviderError
 from activities.gate import OpenGate
 from activities.providers.proxmox import Node, Proxmox
 from models.servers import PROXMOX
 from workers.doctor import advice
-from workers.doctor.database import connected
+from workers.doctor.database import UNREADABLE, connected, unread
 from workers.doctor.lines import Line, failure, ok, skipped, warning
 from workers.doctor.settings import DoctorSettings
 
@@ -92,8 +90,8 @@ async def _looked_at(settings: DoctorSettings, cluster: Proxmox) -> AsyncIterato
         try:
             rows = await (await connection.execute(NODES, [PROXMOX])).fetchall()
             sold = await (await connection.execute(_IMAGES)).fetchall()
-        except psycopg.errors.UndefinedTable:
-            yield skipped("nodes", "the tables are not there", "See PostgreSQL above.")
+        except UNREADABLE:
+            yield unread("nodes")
             return
     for row in rows:
         yield _node(row["name"], found.get(row["name"]))

@@ -16,6 +16,7 @@ from workers.doctor.lines import (
     clock,
     failure,
     ok,
+    skipped,
     warning,
 )
 from workers.doctor.settings import DoctorSettings
@@ -36,6 +37,17 @@ _UNGUARDED = (
     " and c.relname <> 'alembic_version' and not (c.relrowsecurity and"
     " c.relforcerowsecurity and exists (select from pg_policy p where"
     " p.polrelid = c.oid)) order by 1"
+)
+_UNGRANTED = (
+    "select current_user as role, count(*) as tables from pg_class c"
+    " join pg_namespace n on n.oid = c.relnamespace where n.nspname = 'public'"
+    " and c.relkind in ('r', 'p') and not has_table_privilege(c.oid, 'select')"
+)
+# What other areas read in vain when a line of this one tells why.
+UNREADABLE = (
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedColumn,
+    psycopg.errors.InsufficientPrivilege,
 )
 _MIGRATE = "`mpanel migrate`, with MPANEL_OWNER_DATABASE_URL set."
 
@@ -94,6 +106,7 @@ async def look(settings: DoctorSettings) -> AsyncIterator[Line]:
         yield migrated
         if migrated.advice and "no tables" in migrated.said:
             return
+        yield _granted(await _one(connection, _UNGRANTED))
         yield await _guarded(connection)
 
 
@@ -176,6 +189,23 @@ async def _migrated(connection: psycopg.AsyncConnection[dict[str, Any]]) -> Line
         )
     at = ", ".join(found) or "an older one"
     return failure(name, f"at {at}, this program wants {wanted[0]}", _MIGRATE)
+
+
+def _granted(found: dict[str, Any]) -> Line:
+    name, role = "rights", found["role"]
+    if found["tables"]:
+        return failure(
+            name,
+            f"{role} may not read {found['tables']} of our tables",
+            f"`MPANEL_APP_ROLE={role} mpanel migrate`, with MPANEL_OWNER_DATABASE_URL"
+            " set: it grants what that role needs.",
+        )
+    return ok(name, f"{role} may read every table")
+
+
+def unread(name: str) -> Line:
+    """For areas whose rows are `UNREADABLE`."""
+    return skipped(name, "the tables cannot be read", "See PostgreSQL above.")
 
 
 async def _guarded(connection: psycopg.AsyncConnection[dict[str, Any]]) -> Line:

@@ -8,16 +8,14 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
-import psycopg
-
 from activities.errors import ProviderError
 from activities.gate import OpenGate
 from activities.providers.backup_store import BackupStore
 from activities.providers.cloudpanel import CloudPanel
 from activities.providers.ssh import Disk
 from workers.doctor import advice
-from workers.doctor.database import connected
-from workers.doctor.lines import Line, Unreachable, failure, ok, skipped, warning
+from workers.doctor.database import UNREADABLE, connected, unread
+from workers.doctor.lines import Line, Unreachable, failure, ok, warning
 from workers.doctor.settings import DoctorSettings
 
 _PATIENCE = 6.0
@@ -36,10 +34,8 @@ async def hosting(settings: DoctorSettings) -> AsyncIterator[Line]:
     async with connected(settings) as connection:
         try:
             servers = await (await connection.execute(_SERVERS)).fetchall()
-        except psycopg.errors.UndefinedTable:
-            yield skipped(
-                "servers", "the tables are not there", "See PostgreSQL above."
-            )
+        except UNREADABLE:
+            yield unread("servers")
             return
     if not servers:
         yield failure(

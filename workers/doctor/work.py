@@ -7,8 +7,8 @@ from typing import Any
 import psycopg
 
 from models.queries.jobs import AWAITS_ITS_TURN
-from workers.doctor.database import connected
-from workers.doctor.lines import Line, failure, ok, skipped, warning
+from workers.doctor.database import UNREADABLE, connected, unread
+from workers.doctor.lines import Line, failure, ok, warning
 from workers.doctor.settings import DoctorSettings
 
 AREA = "Work"
@@ -77,8 +77,8 @@ async def look(settings: DoctorSettings) -> AsyncIterator[Line]:
                 "{} mails or webhooks were refused for good",
                 "Their rows in `outbox` say why in last_error.",
             )
-        except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
-            yield skipped("rows", "the tables are not there", "See migrations above.")
+        except UNREADABLE:
+            yield unread("rows")
 
 
 async def _row(
