@@ -1,5 +1,8 @@
 """Whoever changes the audit log behind our back is found out, row by row."""
 
+import asyncio
+import os
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -308,6 +311,27 @@ async def test_the_worker_keeps_one_line_a_round(
     kept, refused = anchors.read(file.read_text().splitlines(), vault)
     assert [one.heads[MIGRAHOSTING][0] for one in kept] == [9, 10]
     assert refused == []
+
+
+async def test_a_file_that_answers_late_holds_up_nothing_else(
+    written: Database, vault: Vault, tmp_path: Path
+) -> None:
+    """A machine that is away, say: a pipe is opened once somebody reads from it."""
+    file = tmp_path / "away"
+    os.mkfifo(file)
+    kept: list[str] = []
+    back = threading.Timer(1.0, lambda: kept.append(file.read_text()))
+    back.start()
+    meanwhile = 0
+
+    anchoring = asyncio.create_task(DailyAnchor(written, vault, file).round())
+    while not anchoring.done():
+        await asyncio.sleep(0.01)
+        meanwhile += 1
+    back.join(timeout=20)
+
+    assert meanwhile > 10
+    assert len(anchors.read(kept, vault)[0]) == 1
 
 
 async def test_who_died_while_anchoring_spoils_no_anchor_after(
