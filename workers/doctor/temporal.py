@@ -59,7 +59,7 @@ async def look(settings: DoctorSettings) -> AsyncIterator[Line]:
     except RPCError as error:
         yield _refused(error, namespace)
         return
-    yield await _search_attributes(client)
+    yield await search_attributes(client)
     pollers: list[PollerInfo] = []
     queues = (*ALL, *await _node_queues(settings))
     for name, found in zip(queues, await _at_queues(client, queues), strict=True):
@@ -119,13 +119,23 @@ async def _namespace(client: Client) -> Line:
     return ok("namespace", told)
 
 
-async def _search_attributes(client: Client) -> Line:
+async def search_attributes(client: Client) -> Line:
+    """Whether ours are there. Not every server lets its clients ask (Temporal Cloud
+    does not): jobs tell then, which cannot start without."""
     name, namespace = "search attributes", client.namespace
-    answer = await client.operator_service.list_search_attributes(
-        ListSearchAttributesRequest(namespace=namespace), timeout=_RPC
-    )
-    there = dict(answer.custom_attributes)
     kinds = {key.name: int(key.indexed_value_type) for key in KEYS}
+    try:
+        answer = await client.operator_service.list_search_attributes(
+            ListSearchAttributesRequest(namespace=namespace), timeout=_RPC
+        )
+    except RPCError as error:
+        wanted = ", ".join(f"{key} ({_word(kind)})" for key, kind in kinds.items())
+        return skipped(
+            name,
+            f"may not be listed by us: {error.message[:120]}",
+            f"Look into the namespace's settings for {wanted}.",
+        )
+    there = dict(answer.custom_attributes)
     wrong = [key for key, kind in kinds.items() if there.get(key, kind) != kind]
     missing = [key for key in kinds if key not in there]
     command = "temporal operator search-attribute"
