@@ -19,6 +19,7 @@ from activities.errors import (
 )
 from activities.guests import (
     PROVIDER,
+    UNKNOWN,
     Cluster,
     destroy,
     ended,
@@ -281,6 +282,16 @@ class CloudPodActivities(OnCluster):
         guests = await self._cluster.guests()
         found = [one for one in guests if one.template and one.name == pod.image]
         if not found:
+            # Of what is on a node that is away, no name is known.
+            away = [one.place for one in guests if one.status == UNKNOWN]
+            if away:
+                told = ", ".join(f"{at.vmid} on {at.node}" for at in away[:3])
+                raise ProviderDown(
+                    PROVIDER,
+                    f"no template {pod.image} is seen; it may be among those whose"
+                    f" node is away, as {told}",
+                    code="node_away",
+                )
             raise ProviderRejected(
                 PROVIDER, f"there is no template {pod.image}", code="template_missing"
             )

@@ -19,6 +19,8 @@ from models.states import (
 )
 
 PROVIDER: Final = "proxmox"
+# The listed status of a guest whose node is away.
+UNKNOWN: Final = "unknown"
 _DRIVE = re.compile(r"(scsi|virtio|sata|ide|mp)\d+|rootfs|efidisk0|tpmstate0")
 _SIZE = re.compile(r"\bsize=(\d+)([KMGT]?)")
 _IN_GIB: Final = {"": 2**-30, "K": 2**-20, "M": 2**-10, "G": 1, "T": 2**10}

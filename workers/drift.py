@@ -6,13 +6,13 @@ be somewhere. `POST /api/cloudpods/{id}/repair` is a job.
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 import structlog
 
 from activities.errors import ProviderError
-from activities.guests import mark_of
+from activities.guests import UNKNOWN, mark_of
 from activities.providers.proxmox import Guest
 from models.base import utc_now
 from models.cloudpods import reference
@@ -25,7 +25,6 @@ from workers.orphans import Listed
 
 CAUSE: Final = "cloudpod_drift"
 TAG: Final = "mpanel"
-UNKNOWN: Final = "unknown"
 _AT_ONCE: Final = 8
 _log = structlog.get_logger(__name__)
 
@@ -43,6 +42,16 @@ class Listing(Protocol):
 
     async def guests(self) -> list[Guest]: ...
     async def config(self, place: Any) -> dict[str, Any] | None: ...
+    async def status(self, place: Any) -> str: ...
+
+
+@dataclass(frozen=True)
+class _Look:
+    """A guest as it is now, and whose mark it bears, if that could be `read`."""
+
+    guest: Guest
+    read: bool = False
+    mark: str | None = None
 
 
 class DriftWatch:
@@ -59,13 +68,14 @@ class DriftWatch:
         async with self._db.platform() as session:
             if not await servers.of_role(session, PROXMOX):
                 return
-            known = {pod.vmid for pod in await drift.steady(session, began)}
+            wanted = {
+                pod.vmid: "running" if pod.status == ServiceStatus.ACTIVE else "stopped"
+                for pod in await drift.steady(session, began)
+            }
         guests = {one.place.vmid: one for one in await self._cluster.guests()}
-        marks, unread = await self._marks(
-            [guests[one] for one in known & guests.keys()]
-        )
-        for one in unread:
-            guests[one] = replace(guests[one], status=UNKNOWN)
+        looks = await self._looks(guests, wanted)
+        guests |= {vmid: look.guest for vmid, look in looks.items()}
+        marks = {vmid: look.mark for vmid, look in looks.items() if look.read}
         async with self._db.platform() as session:
             pods = await drift.steady(session, began)
             seen = [_seen(pod, guests.get(pod.vmid), marks) for pod in pods]
@@ -73,30 +83,39 @@ class DriftWatch:
             await _tell(session, pods, seen)
             await session.commit()
 
-    async def _marks(
-        self, guests: Sequence[Guest]
-    ) -> tuple[dict[int, str | None], dict[int, ProviderError]]:
-        """Whose mark they carry, by VMID, and why others could not be read. Our tag
-        proves nothing: a copy has it."""
-        marks: dict[int, str | None] = {}
-        unread: dict[int, ProviderError] = {}
+    async def _looks(
+        self, guests: Mapping[int, Guest], wanted: Mapping[int, str]
+    ) -> dict[int, _Look]:
+        """At each guest that is listed on one of our VMIDs, unless its node is away."""
         few = asyncio.Semaphore(_AT_ONCE)
 
-        async def read(guest: Guest) -> None:
-            try:
-                async with few:
-                    config = await self._cluster.config(guest.place)
-            except ProviderError as error:
-                unread[guest.place.vmid] = error
-            else:
-                if config is not None:
-                    marks[guest.place.vmid] = mark_of(config)
+        async def look(guest: Guest) -> _Look:
+            async with few:
+                return await self._look(guest, wanted[guest.place.vmid])
 
-        await asyncio.gather(*(read(one) for one in guests if one.status != UNKNOWN))
-        if unread:
-            first = str(next(iter(unread.values())))
-            _log.warning("guests_unread", vmids=sorted(unread), first=first)
-        return marks, unread
+        asked = [
+            guests[vmid]
+            for vmid in wanted.keys() & guests.keys()
+            if guests[vmid].status != UNKNOWN
+        ]
+        looks = await asyncio.gather(*map(look, asked))
+        return {one.guest.place.vmid: one for one in looks}
+
+    async def _look(self, guest: Guest, wanted: str) -> _Look:
+        """Its mark, since our tag proves nothing: a copy has it. And its status as the
+        node says, if the list, which lags by seconds, tells another than is wanted."""
+        try:
+            config = await self._cluster.config(guest.place)
+            if guest.status != wanted and config is not None:
+                status = await self._cluster.status(guest.place)
+                guest = replace(guest, status=status)
+        except ProviderError as error:
+            vmid = guest.place.vmid
+            _log.warning("guest_unread", vmid=vmid, error=str(error))
+            return _Look(replace(guest, status=UNKNOWN))
+        if config is None:
+            return _Look(guest)
+        return _Look(guest, read=True, mark=mark_of(config))
 
 
 async def _tell(

@@ -30,6 +30,7 @@ class Cluster:
         self.marks: dict[int, str] = {}
         self.refused: dict[int, ProviderError] = {}
         self.asked: list[int] = []
+        self.now: dict[int, str] = {}
 
     async def guests(self) -> list[Guest]:
         return self.listed
@@ -39,6 +40,11 @@ class Cluster:
         if refused := self.refused.get(place.vmid):
             raise refused
         return {"description": self.marks.get(place.vmid, "")}
+
+    async def status(self, place: Place) -> str:
+        """As its node says, which the list follows after some seconds."""
+        (listed,) = [one for one in self.listed if one.place == place]
+        return self.now.get(place.vmid, listed.status)
 
 
 def guest(pod: CloudPod, **changed: Any) -> Guest:
@@ -119,6 +125,24 @@ async def test_each_difference_is_told_once_and_ends_by_itself(
     cluster.marks = {10_000: pod.reference}
     await watch.round()
     assert await now(db, pod) == (wanted, None, [])
+
+
+@pytest.mark.parametrize(
+    ("status", "listed", "said"),
+    [(ACTIVE, "stopped", "running"), (SUSPENDED, "running", "stopped")],
+)
+async def test_a_list_that_lags_behind_the_node_is_no_drift(
+    db: Database, pod: CloudPod, status: ServiceStatus, listed: str, said: str
+) -> None:
+    await put(db, pod, status)
+    cluster = Cluster()
+    cluster.listed = [guest(pod, status=listed)]
+    cluster.marks = {10_000: pod.reference}
+    cluster.now = {10_000: said}
+
+    await DriftWatch(db, cluster).round()
+
+    assert await now(db, pod) == (said, None, [])
 
 
 async def test_our_guest_without_its_tag_is_known_by_its_mark(

@@ -14,6 +14,7 @@ from models.cloudpods import CloudPod
 from models.database import Database
 from models.jobs import Decision, Job
 from models.queries.addresses import add_pool
+from models.servers import Server
 from models.states import (
     Act,
     AddressStatus,
@@ -381,6 +382,27 @@ async def test_a_missing_template_says_so(pods: World) -> None:
 
     assert line.reason == Reason.REJECTED
     assert "does not exist" in str(line.message)
+
+
+async def test_a_template_whose_node_is_away_is_not_called_missing(
+    pods: World,
+) -> None:
+    await pods.control("proxmox", "PUT", "nodes", json={"pve1": False})
+    async with pods.db.platform() as session:
+        (home,) = await session.exec(select(Server).where(Server.name == "pve1"))
+        home.draining = True
+        await session.commit()
+    order = await buy(pods, MINI, price=999)
+    line = (await pods.jobs(order))[JobKind.CLOUDPOD_PROVISION]
+
+    line = await pods.parked(line)
+
+    assert (line.reason, line.error_code) == (Reason.OUT_OF_PATIENCE, "node_away")
+    assert "9000 on pve1" in str(line.message)
+    await pods.control("proxmox", "PUT", "nodes", json={"pve1": True})
+    await decide(pods, line, Act.RETRY)
+    _, order = await settled(pods, order)
+    assert order.status == OrderStatus.COMPLETED
 
 
 async def test_a_missing_template_of_virtual_machines_is_named_and_may_come(

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import json
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
@@ -23,6 +24,7 @@ NODES: Final = ("pve1", "pve2", "pve3")
 VM_TEMPLATE, CT_TEMPLATE = 9000, "local:vztmpl/debian-13-standard_13.1-1_amd64.tar.zst"
 BACKUPS: Final = "backups"
 _BACKUP_WAITS: Final = 3 * 3600
+_TOLD_BY_NODE: Final = {"name", "template", "maxcpu", "maxmem", "maxdisk", "uptime"}
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Body = Callable[[], Awaitable[str | None]]
@@ -218,6 +220,18 @@ class Cluster(GuestRoutes, FakePve):  # type: ignore[misc] # fakepve has no type
             {key: value for key, value in one.items() if key not in newer}
             for one in told
         ]
+
+    async def _resources(self, request: web.Request) -> web.Response:
+        """See base class; of a guest whose node is away, what its node would tell is
+        not known: neither its name nor whether it is a template."""
+        whole: web.Response = await super()._resources(request)
+        rows: list[dict[str, Any]] = json.loads(str(whole.text))["data"]
+        for row in rows:
+            if row.get("status") == "unknown":
+                for told in _TOLD_BY_NODE & row.keys():
+                    del row[told]
+        answer: web.Response = ok(rows)
+        return answer
 
     def _get_task(self, request: web.Request) -> Any:
         """See base class; one that the node has forgotten is a wrong parameter."""
