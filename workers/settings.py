@@ -4,7 +4,13 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import NoDecode
 from temporalio.envconfig import ClientConfig, ClientConnectConfig
 
@@ -12,6 +18,7 @@ from models.metrics import MetricsSettings
 from models.settings import PREFIX, Settings, SettingsRefused
 from models.vault import Vault
 from workers.quiet import QuietHours
+from workers.webhooks import key_of as webhook_key
 
 _RATE = f"{PREFIX}RATE_"
 
@@ -118,11 +125,11 @@ class WorkerSettings(VaultSettings, MetricsSettings):
     )
     mail_from: str = Field(description="sender of our mail")
     operator_email: str = Field(description="who is told when a job needs a person")
-    operator_webhook_url: str | None = Field(
-        default=None, description="where operators' systems are told, signed"
-    )
     operator_webhook_secret: SecretStr | None = Field(
         default=None, description="key of the operator webhook's signature"
+    )
+    operator_webhook_url: str | None = Field(
+        default=None, description="where operators' systems are told, signed"
     )
     quiet_hours: Annotated[QuietHours | None, NoDecode, BeforeValidator(_quiet)] = (
         Field(
@@ -180,6 +187,18 @@ class WorkerSettings(VaultSettings, MetricsSettings):
         description="where the audit log's heads are signed to once a day: a file on"
         " another machine, or one that can only be appended to",
     )
+
+    @field_validator("operator_webhook_url")
+    @classmethod
+    def _signed(cls, url: str | None, given: ValidationInfo) -> str | None:
+        """What an empty key has signed may be anybody's."""
+        secret = given.data.get("operator_webhook_secret")
+        if url is None:
+            return None
+        if secret is None:
+            raise ValueError(f"wants {PREFIX}OPERATOR_WEBHOOK_SECRET")
+        webhook_key(secret.get_secret_value())
+        return url
 
     @property
     def rates(self) -> dict[str, float]:

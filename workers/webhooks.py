@@ -111,15 +111,21 @@ class OperatorHook:
         await self._http.aclose()
 
 
+def key_of(secret: str) -> bytes:
+    """Raises ValueError for a `whsec_` that is not followed by base64."""
+    if not secret.startswith("whsec_"):
+        return secret.encode()
+    try:
+        return base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        raise ValueError("its secret is no base64 after whsec_") from None
+
+
 def signature_headers(
     message_id: str, timestamp: int, body: bytes, secret: str
 ) -> dict[str, str]:
     """The three headers of Standard Webhooks 1.0, and the plain one over the body."""
-    key = (
-        base64.b64decode(secret.removeprefix("whsec_"))
-        if secret.startswith("whsec_")
-        else secret.encode()
-    )
+    key = key_of(secret)
     signed = f"{message_id}.{timestamp}.".encode() + body
     digest = base64.b64encode(hmac.digest(key, signed, hashlib.sha256))
     plain = hmac.digest(secret.encode(), body, hashlib.sha256)
