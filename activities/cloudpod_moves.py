@@ -13,7 +13,7 @@ from temporalio import activity
 from activities.calls import StepCall
 from activities.cloudpod_placing import MOVING, RESTORING, Placing
 from activities.effects import EffectLedger
-from activities.errors import GiveUp, ProviderDown, ProviderError, ProviderRejected
+from activities.errors import GiveUp, ProviderDown, ProviderRejected
 from activities.guests import (
     PROVIDER,
     UNMAKING,
@@ -197,20 +197,7 @@ class CloudPodMoves(Placing):
         running = await self._was_running(call, place)
         upid = await self._cluster.move(place, there.name, running=running)
         await self._effects.note(effect, moving=upid)
-        try:
-            await ended(self._cluster, upid)
-        except ProviderRejected as failed:
-            why = f"{failed.message}: {await self._why(upid)}"
-            raise ProviderRejected(PROVIDER, why, code=failed.code) from None
-
-    async def _why(self, upid: str) -> str:
-        """A migration's task ends with "migration aborted", whatever the reason: that
-        stands in its log."""
-        try:
-            log = await self._cluster.log(upid)
-        except ProviderError as unread:
-            return f"its log cannot be read: {unread.message}"
-        return "; ".join(line for line in log if "ERROR: " in line or "can't" in line)
+        await ended(self._cluster, upid)
 
     async def _judge(
         self, call: StepCall, refused: ProviderRejected, there: Server, place: Any

@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 from activities.errors import (
     ProviderConflict,
     ProviderDown,
+    ProviderError,
     ProviderRejected,
 )
 from models.cloudpods import reference
@@ -28,6 +29,8 @@ _MAKING: Final = ("clone", "create")
 UNMAKING: Final = ("qmdestroy", "vzdestroy")
 # A task that failed, or that its node has forgotten.
 _NO_OBSTACLE: Final = ("absent", "task_failed")
+# How backups and migrations end, whatever the reason: that stands in their logs.
+_VAGUE: Final = ("job errors", "migration aborted", "migration problems")
 _POLLS: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 
 
@@ -196,17 +199,27 @@ async def over(cluster: Cluster, upid: str) -> None:
 
 
 async def ended(cluster: Cluster, upid: str | None) -> None:
-    """Waits for a task. A failed one is told by its own words; a lost node is trouble,
-    and the task is asked for again by the next try."""
+    """Waits for a task. A failed one is told by its own words, or those of its log; a
+    lost node is trouble, and the task is asked for again by the next try."""
     if upid is None:
         return
     task = await _end_of(cluster, upid)
     if task.well:
         return
     said = task.exit_status or ""
+    if said in _VAGUE:
+        said = f"{said}: {await _why(cluster, upid)}"
     if "timeout" in said or "is locked" in said or "interrupted" in said:
         raise ProviderDown(PROVIDER, f"{upid}: {said}", code="lock")
     raise ProviderRejected(PROVIDER, f"{upid}: {said}", code="task_failed")
+
+
+async def _why(cluster: Cluster, upid: str) -> str:
+    try:
+        log = await cluster.log(upid)
+    except ProviderError as unread:
+        return f"its log cannot be read: {unread.message}"
+    return "; ".join(line for line in log if "ERROR: " in line or "can't" in line)
 
 
 async def _end_of(cluster: Cluster, upid: str) -> Any:

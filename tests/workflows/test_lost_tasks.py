@@ -14,7 +14,7 @@ from models.cloudpods import CloudPod
 from models.database import Database
 from models.jobs import Job
 from models.states import JobStatus, OrderStatus, SaveKind, SuspensionReason
-from tests.workflows.operator import OPERATOR
+from tests.workflows.operator import OPERATOR, steps
 from tests.workflows.pods import MINI, NANO, PRICES, a_pod, pod_world
 from tests.workflows.shop import buy, settled
 from tests.world import Providers, World
@@ -248,3 +248,23 @@ async def test_a_firewall_group_that_was_begun_is_finished(pods: World) -> None:
     groups = pods.providers.proxmox.cluster.firewall_config("cluster")["groups"]
     there = [rule["macro"] for rule in groups["mpanel-pod"]]
     assert sorted(there) == ["HTTP", "HTTPS", "Ping", "SSH"]
+
+
+async def test_a_backup_of_one_that_is_locked_waits_as_the_log_tells_why(
+    pods: World,
+) -> None:
+    pod = await a_pod(pods, MINI)
+    guest = pods.providers.proxmox.cluster.guest(pod.vmid)
+    guest.lock = "backup"
+    async with pods.db.platform() as session:
+        asked = await BACKUP(session, pods.client, OPERATOR, pod.id)
+    job: Job = asked[1]
+
+    told = await pods.until(
+        lambda: steps(pods, job),
+        lambda found: any("locked" in str(one.message) for one in found),
+    )
+    assert any("job errors" in str(one.message) for one in told)
+    guest.lock = None
+
+    assert (await pods.ended(job, within=60)).status == JobStatus.SUCCEEDED

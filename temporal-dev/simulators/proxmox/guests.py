@@ -144,7 +144,11 @@ class GuestRoutes:
 
         async def body() -> str:
             if guest.lock:
-                raise TaskError(f"VM is locked ({guest.lock})")
+                # As Proxmox does it: why stands in the log alone.
+                self._log_of("vzdump", vmid).append(
+                    f"ERROR: Backup of VM {vmid} failed - VM is locked ({guest.lock})"
+                )
+                raise TaskError("job errors")
             store.setdefault("volumes", {})[volume] = {
                 "content": "backup",
                 "format": ending,
