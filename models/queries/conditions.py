@@ -97,7 +97,8 @@ where o.status = 'fulfilling' and c.created_at < :since
 
 # Nine in ten of the last 200 of its kind; fewer than 20 tell nothing yet. What it
 # waited for a person, or a hold for its owner, was not its own; while a step waits for
-# what another job does, that one tells.
+# what another job does, that one tells. (The young ones are told from their row alone:
+# the past of a kind costs more.)
 _JOB_SLOW = """
 select j.tenant_id as tenant, j.id as subject, '' as named, 1 as count,
     j.kind, coalesce(step.name, j.step) as step,
@@ -126,7 +127,7 @@ cross join lateral (
     ) r
 ) past
 where j.status in ('running', 'undoing') and j.kind <> 'fulfil_order'
-    and began.at < :since
+    and j.started_at < :since and j.updated_at < :since and began.at < :since
     and (past.known < 20
         or extract(epoch from :now - began.at) > past.usual * :threshold)
 """
