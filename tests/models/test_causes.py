@@ -159,7 +159,10 @@ def test_every_code_that_a_client_gives_is_told_apart_or_known_to_be_general(
 
 
 # Nothing more can be said of these than of their class; the provider's words stand by.
-GENERAL = {"network", "clpctl", "garbage", "marker_missing", "record_exists"}
+GENERAL = {
+    *("network", "clpctl", "garbage", "marker_missing", "record_exists"),
+    *("node_away", "no_node"),
+}
 
 
 @pytest.mark.parametrize("reason", list(Reason))
