@@ -29,6 +29,16 @@ _MAKING: Final = ("clone", "create")
 UNMAKING: Final = ("qmdestroy", "vzdestroy")
 # A task that failed, or that its node has forgotten.
 _NO_OBSTACLE: Final = ("absent", "task_failed")
+# A lock that others hold; or the task's end was never written down, since its node went
+# away amid it: nobody knows how far it came.
+_WORTH_ANOTHER: Final = (
+    "timeout",
+    "is locked",
+    "interrupted",
+    "unexpected status",
+    "unable to read tail",
+    "last line",
+)
 # How backups and migrations end, whatever the reason: that stands in their logs.
 _VAGUE: Final = ("job errors", "migration aborted", "migration problems")
 _POLLS: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
@@ -209,7 +219,7 @@ async def ended(cluster: Cluster, upid: str | None) -> None:
     said = task.exit_status or ""
     if said in _VAGUE:
         said = f"{said}: {await _why(cluster, upid)}"
-    if "timeout" in said or "is locked" in said or "interrupted" in said:
+    if any(word in said for word in _WORTH_ANOTHER):
         raise ProviderDown(PROVIDER, f"{upid}: {said}", code="lock")
     raise ProviderRejected(PROVIDER, f"{upid}: {said}", code="task_failed")
 

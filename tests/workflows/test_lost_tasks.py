@@ -268,3 +268,15 @@ async def test_a_backup_of_one_that_is_locked_waits_as_the_log_tells_why(
     guest.lock = None
 
     assert (await pods.ended(job, within=60)).status == JobStatus.SUCCEEDED
+
+
+async def test_a_task_that_its_node_took_down_with_it_is_asked_for_again(
+    pods: World,
+) -> None:
+    pod = await a_pod(pods, MINI)
+    lost = {"kind": "reject", "op": "task qmstop", "message": "unexpected status"}
+    await pods.fault("proxmox", {**lost, "times": 1})
+
+    told = await done(pods, SUSPEND, pod)
+
+    assert told["guest.stopped"] == 1
