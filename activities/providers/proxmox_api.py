@@ -119,6 +119,8 @@ class ProxmoxApi:
 _TRANSIENT: Final = (
     # Not that a guest is gone: nobody knows what goes on over there.
     ("no such cluster node", "no_node"),
+    # By QEMU's own socket: an agent that hangs is no lock.
+    ("command 'guest-", "agent"),
     ("can't lock file", "lock"),
     ("got timeout", "lock"),
     ("is locked", "lock"),

@@ -261,6 +261,12 @@ async def test_guests_that_are_guarded_at_once_share_one_group(
     [
         (500, "can't lock file '/var/lock/x' - got timeout", ProviderDown, "lock"),
         (500, "something nobody has heard of", ProviderDown, "http_500"),
+        (
+            500,
+            "VM 101 qga command 'guest-network-get-interfaces' failed - got timeout",
+            ProviderDown,
+            "agent",
+        ),
         (500, "no space left on device", ProviderRejected, "disk_full"),
         (500, "no such cluster node 'pve9'", ProviderDown, "no_node"),
         (595, "no route", ProviderDown, "http_595"),
