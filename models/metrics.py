@@ -130,13 +130,15 @@ def _note(session: SyncSession, _: Any) -> None:
     for row in session.dirty:
         if isinstance(row, Job) and _changed(row, "status"):
             if row.status not in OPEN_JOBS:
-                _noted(session).append((row.kind, row.status))
+                _put(session, (row.kind, row.status))
         elif isinstance(row, StripeEventReceived) and _changed(row, "handled_at"):
-            _noted(session).append((utc_now() - row.created_at).total_seconds())
+            _put(session, (utc_now() - row.created_at).total_seconds())
 
 
 def _count(session: SyncSession) -> None:
-    for one in session.info.pop(_COMMITTED, ()):
+    if session.in_nested_transaction():
+        return  # a savepoint's release: what it holds may be taken back yet
+    for _, one in session.info.pop(_COMMITTED, ()):
         if isinstance(one, float):
             WEBHOOK_LAG.observe(one)
         else:
@@ -144,12 +146,17 @@ def _count(session: SyncSession) -> None:
 
 
 def _forget(session: SyncSession) -> None:
-    session.info.pop(_COMMITTED, None)
+    """What was noted since the savepoint, or all of it."""
+    savepoint = session.get_nested_transaction()
+    noted = session.info.pop(_COMMITTED, [])
+    if savepoint is not None:
+        session.info[_COMMITTED] = [one for one in noted if one[0] is not savepoint]
 
 
-def _noted(session: SyncSession) -> list[Any]:
-    found: list[Any] = session.info.setdefault(_COMMITTED, [])
-    return found
+def _put(session: SyncSession, one: Any) -> None:
+    """Beside the savepoint that it was noted in."""
+    noted = session.info.setdefault(_COMMITTED, [])
+    noted.append((session.get_nested_transaction(), one))
 
 
 def _changed(row: object, name: str) -> bool:

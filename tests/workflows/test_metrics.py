@@ -3,6 +3,7 @@
 from datetime import timedelta
 from uuid import uuid4
 
+import pytest
 from prometheus_client import generate_latest
 from sqlalchemy import text
 from temporalio.client import Client
@@ -12,6 +13,7 @@ from models import metrics
 from models.base import utc_now
 from models.database import Database
 from models.inbox import StripeEventReceived
+from models.jobs import Job
 from models.states import JobStatus, Reason
 from tests.api import rows
 from tests.conftest import free_port
@@ -158,6 +160,32 @@ async def test_only_what_is_committed_counts_and_only_once(db: Database) -> None
     assert after(ENDED, **labels) - before(ENDED, **labels) == 1
     lag = "mpanel_stripe_event_lag_seconds_count"
     assert after(lag) - before(lag) == 1
+
+
+@pytest.mark.parametrize("commits", [True, False])
+async def test_a_savepoint_that_is_taken_back_takes_its_own_count_and_no_other(
+    db: Database, commits: bool
+) -> None:
+    metrics.count_commits()
+    kept, dropped, released = [rows.job() for _ in range(3)]
+    await rows.add(db, kept, dropped, released)
+    before = now()
+    async with db.platform() as session:
+        (await session.get_one(Job, kept.id)).status = JobStatus.SUCCEEDED
+        await session.flush()
+        async with session.begin_nested() as savepoint:
+            (await session.get_one(Job, dropped.id)).status = JobStatus.FAILED
+            await session.flush()
+            await savepoint.rollback()
+        async with session.begin_nested():
+            (await session.get_one(Job, released.id)).status = JobStatus.CANCELLED
+        await (session.commit() if commits else session.rollback())
+    after = now()
+
+    for outcome, counted in (("succeeded", 1), ("failed", 0), ("cancelled", 1)):
+        labels = {"kind": str(kept.kind), "outcome": outcome}
+        told = after(ENDED, **labels) - before(ENDED, **labels)
+        assert told == counted * commits, outcome
 
 
 async def test_connections_in_use_are_told(db: Database) -> None:
