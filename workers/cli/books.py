@@ -9,7 +9,6 @@ from datetime import timedelta
 from functools import partial
 from typing import TypeVar
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
@@ -22,6 +21,7 @@ from models.base import utc_now
 from models.database import Database
 from models.money import to_decimal
 from models.servers import Server
+from workers.cli.terminal import printer
 from workers.clients import CloudPanels, cluster_of
 from workers.dev.errors import StackError
 from workers.drift import marked
@@ -116,7 +116,7 @@ async def _orphans(settings: WorkerSettings, db: Database) -> Report:
 
 
 def _show(sums: Books) -> None:
-    console = Console()
+    console = printer()
     table = Table(show_header=False, box=None)
     for label, cents in (
         ("succeeded at Stripe", sums.succeeded),
@@ -141,7 +141,7 @@ def _show(sums: Books) -> None:
 
 
 def _show_orphans(found: Report) -> None:
-    console = Console()
+    console = printer()
     for one in found.unasked:
         told = escape(f"{one.who} could not be asked for everything: {one.why}")
         console.print(f"[red]✗[/] {told}")

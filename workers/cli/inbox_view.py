@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from workers.cli.inbox import PAGE
+from workers.cli.terminal import printer
 from workers.signs import SIGNS
 
 _ACTS = {
@@ -36,8 +37,7 @@ class View:
     """Tables for people, or the answer as it came."""
 
     def __init__(self, console: Console | None = None) -> None:
-        wide = None if sys.stdout.isatty() else 160
-        self._out = console or Console(width=wide, highlight=False)
+        self._out = console or printer()
 
     def plain(self, answer: dict[str, Any]) -> None:
         """For programs."""

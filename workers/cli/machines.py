@@ -150,10 +150,10 @@ def list_pools() -> None:
 
         mpanel pool list
     """
-    from rich.console import Console
     from rich.table import Table
 
     from models.queries import addresses
+    from workers.cli.terminal import printer
 
     table = Table(box=None, pad_edge=False)
     for heading in ("POOL", "NETWORK", "GATEWAY"):
@@ -163,7 +163,7 @@ def list_pools() -> None:
     for one in in_database(addresses.stock):
         counted = map(str, (one.free, one.leased, one.resting))
         table.add_row(one.name, one.network, one.gateway, *counted)
-    Console().print(table)
+    printer().print(table)
 
 
 def _add(server: "Server") -> None:

@@ -36,15 +36,16 @@ def list_(as_json: AsJson = False) -> None:
     if as_json:
         _plain(nodes)
         return
-    from rich.console import Console
     from rich.table import Table
+
+    from workers.cli.terminal import printer
 
     table = Table(box=None, pad_edge=False)
     for heading in ("NAME", "STATUS", "CARRIES", "USED", "MAY PROMISE"):
         table.add_column(heading)
     for node in nodes:
         table.add_row(node["name"], node["status"], *_told(node))
-    Console().print(table)
+    printer().print(table)
 
 
 @app.command()
