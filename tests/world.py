@@ -450,6 +450,7 @@ async def world(
         finally:
             await it.reset()
             await it.worker.stop()
+            await it.reset()  # what was begun meanwhile would go on in the next world
     for close in wired.closing:
         await close()
 
