@@ -28,8 +28,6 @@ from models.tenants import MIGRAHOSTING
 from models.websites import is_ours
 
 CAUSE = "orphan"
-
-
 _SAID: Final = " carries our mark, and no effect of ours explains it"
 _log = structlog.get_logger(__name__)
 

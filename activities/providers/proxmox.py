@@ -223,12 +223,10 @@ class Proxmox:
     async def move(self, place: Place, node: str, *, running: bool) -> str:
         """To another node: a VM live, with the disks that lie on this node alone; a
         container by a restart over there."""
-        live: dict[str, str | int] = {"online": 1, "with-local-disks": 1}
-        options = live if place.kind == QEMU else {"restart": 1}
-        options = options if running else {}
-        return await self._api.task(
-            "post", f"{place.path}/migrate", target=node, **options
-        )
+        live = {"online": 1, "with-local-disks": 1}
+        kept_up = live if place.kind == QEMU else {"restart": 1}
+        options: dict[str, str | int] = {"target": node, **(kept_up if running else {})}
+        return await self._api.task("post", f"{place.path}/migrate", **options)
 
     # --- snapshots and backups ----------------------------------------------------
 

@@ -196,12 +196,12 @@ async def add_vmids(session: Session, first: int, last: int) -> None:
     `Conflict` if some of them are ours already."""
     if last < first:
         raise Invalid("last", f"want the smaller one first, not {first} and {last}")
-    ours = select(Vmid.vmid).where(col(Vmid.vmid).between(first, last))
-    if (
-        taken := (await session.exec(ours.order_by(col(Vmid.vmid)))).first()
-    ) is not None:
+    vmid = col(Vmid.vmid)
+    ours = select(Vmid.vmid).where(vmid.between(first, last)).order_by(vmid)
+    taken = (await session.exec(ours)).first()
+    if taken is not None:
         raise Conflict(f"{taken} is ours already; nothing was changed")
-    await _insert(session, Vmid, [{"vmid": vmid} for vmid in range(first, last + 1)])
+    await _insert(session, Vmid, [{"vmid": one} for one in range(first, last + 1)])
 
 
 def _held(owner_id: UUID) -> Select[Address, AddressPool]:

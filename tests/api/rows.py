@@ -181,7 +181,10 @@ def order(buyer: Customer, *bought: Product) -> tuple[Order, list[OrderItem]]:
 
 async def waited_for(db: Database) -> None:
     """Until somebody waits for what another transaction holds."""
-    waiting = text("select count(*) from pg_locks where not granted")
+    waiting = text(
+        "select count(*) from pg_locks where not granted and pid in (select pid from"
+        " pg_stat_activity where datname = current_database())"
+    )
     async with asyncio.timeout(30):
         while True:
             async with db.platform() as session:

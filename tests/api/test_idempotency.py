@@ -111,7 +111,7 @@ async def test_while_the_first_call_runs_the_second_is_told_to_wait(
 ) -> None:
     with held(owner_url, body["subscriptionId"]):
         first = asyncio.create_task(post(operator, "/api/websites", body))
-        await somebody_waits(db)
+        await rows.waited_for(db)
         second = await post(operator, "/api/websites", body)
 
     assert second.status_code == 409
@@ -312,20 +312,6 @@ def held(owner_url: str, subscription_id: str) -> Iterator[None]:
             "select 1 from subscriptions where id = %s for update", [subscription_id]
         )
         yield
-
-
-async def somebody_waits(db: Database) -> None:
-    query = text(
-        "select count(*) from pg_locks where not granted and pid in (select pid from"
-        " pg_stat_activity where datname = current_database())"
-    )
-    async with asyncio.timeout(30):
-        while True:
-            async with db.platform() as session:
-                found = await (await session.connection()).execute(query)
-                if found.scalar_one():
-                    return
-            await asyncio.sleep(0.01)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 from simulators import mail
-from sqlalchemy import text
 from sqlmodel import select
 
 from activities.gate import OpenGate
@@ -21,6 +20,7 @@ from models.outbox import OutboxMessage
 from models.queries.alerts import Finding, end, raise_alert, silence
 from models.states import AlertStatus, OutboxStatus, Severity
 from models.tenants import MIGRAHOSTING
+from tests.api import rows
 from tests.workers.conftest import until
 from workers.desk import Desk, Manners
 from workers.mails import Mails
@@ -235,7 +235,7 @@ async def test_what_happens_while_its_alert_is_resolved_is_told_anew(
     async with db.platform() as session:
         row = (await session.exec(select(Alert).with_for_update())).one()
         again = asyncio.create_task(happens("2"))
-        await waits_for_a_row(db)
+        await rows.waited_for(db)
         row.resolve("Olga", "made room")
         await session.commit()
     await again
@@ -245,20 +245,6 @@ async def test_what_happens_while_its_alert_is_resolved_is_told_anew(
         assert counted.all() == [AlertStatus.OPEN, AlertStatus.RESOLVED]
     assert await statuses(db) == ["held", "held"]
     assert await statuses(db, "webhook") == ["queued", "queued"]
-
-
-async def waits_for_a_row(db: Database) -> None:
-    """Until somebody waits for a row that another transaction holds."""
-    asked = text(
-        "select count(*) from pg_stat_activity where datname = current_database()"
-        " and wait_event_type = 'Lock'"
-    )
-    async with asyncio.timeout(20):
-        while True:
-            async with db.looking() as session:
-                if (await (await session.connection()).execute(asked)).scalar_one():
-                    return
-            await asyncio.sleep(0.01)
 
 
 async def test_several_desks_fold_each_mail_once(db: Database) -> None:

@@ -11,7 +11,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from models.addresses import Address, AddressPool, Vmid
 from models.cloudpods import CloudPod
-from models.database import Database
+from models.database import Database, Session
 from models.jobs import Decision, Job
 from models.queries.addresses import add_pool
 from models.servers import Server
@@ -106,14 +106,18 @@ async def test_a_deleted_cloudpod_leaves_nothing_and_its_address_rests(
     assert {address.owner_id, number.owner_id} == {None}
 
 
+async def add_ipv6_pool(session: Session) -> None:
+    await add_pool(
+        session, name="six", network="2001:db8:7::/64", gateway="fe80::1", count=4
+    )
+
+
 @pytest.mark.parametrize("item", [MINI, NANO])
 async def test_with_pools_of_both_families_it_has_an_address_of_each(
     pods: World, item: tuple[str, str]
 ) -> None:
     async with pods.db.platform() as session:
-        await add_pool(
-            session, name="six", network="2001:db8:7::/64", gateway="fe80::1", count=4
-        )
+        await add_ipv6_pool(session)
         await session.commit()
 
     _, order = await settled(pods, await buy(pods, item, price=PRICES[item]))
@@ -149,9 +153,7 @@ async def test_with_a_pool_of_ipv6_alone_it_has_an_address_of_that(
     pods: World, item: tuple[str, str]
 ) -> None:
     async with pods.db.platform() as session:
-        await add_pool(
-            session, name="six", network="2001:db8:7::/64", gateway="fe80::1", count=4
-        )
+        await add_ipv6_pool(session)
         (old,) = await session.exec(select(AddressPool).where(AddressPool.family == 4))
         await session.exec(delete(Address).where(col(Address.pool_id) == old.id))
         await session.delete(old)
