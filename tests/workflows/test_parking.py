@@ -166,9 +166,10 @@ async def test_without_its_starter_page_a_website_is_never_called_active(
     assert (await here.read(Website, site.id)).status == ServiceStatus.PROVISIONING
     page.write_bytes(b"<h1>Under construction</h1>")
     await retry(here, job)
+    first = job.updated_at
     job = await here.until(
         lambda: here.read(Job, job.id),
-        lambda one: one.status == JobStatus.NEEDS_ATTENTION,
+        lambda one: one.status == JobStatus.NEEDS_ATTENTION and one.updated_at > first,
     )
     assert (await here.read(Website, site.id)).status == ServiceStatus.PROVISIONING
     page.write_bytes(starter)
