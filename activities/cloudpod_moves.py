@@ -156,6 +156,7 @@ class CloudPodMoves(Placing):
             await self._effects.note(effect, carrying=upid)
             await ended(self._cluster, upid)
         await self._present(target, pod)
+        await self._guard(pod, target)
         if await self._was_running(call, target):
             await self._start(target)
         await self._arrived(call, effect, there)

@@ -45,7 +45,6 @@ from models.states import (
 )
 from models.subscriptions import Subscription
 
-GROUP: Final = "mpanel-pod"
 _UNBEGUN: Final = (ServiceStatus.PENDING, ServiceStatus.FAILED)
 
 
@@ -175,9 +174,9 @@ class CloudPodActivities(OnCluster):
 
     @activity.defn
     async def guard_guest(self, call: StepCall) -> None:
-        """The firewall, with the rules of our group."""
-        _pod, place = await self._sure(call)
-        await self._cluster.guard(place, GROUP)
+        """The firewall, with the rules of our group and the guest's own addresses."""
+        pod, place = await self._sure(call)
+        await self._guard(pod, place)
 
     @activity.defn
     async def start_guest(self, call: StepCall) -> None:

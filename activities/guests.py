@@ -4,7 +4,14 @@ has come to its end. Nothing here knows our rows but the effect that tells of it
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Collection,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from typing import Any, Final, Protocol
 
 from activities.errors import (
@@ -77,7 +84,7 @@ class Cluster(Protocol):
     async def room(self, node: str, storage: str) -> int | None: ...
     async def backups(self, node: str, storage: str, vmid: int) -> list[Any]: ...
     async def restore(self, place: Any, volid: str, *, over: bool) -> str: ...
-    async def guard(self, place: Any, group: str) -> None: ...
+    async def guard(self, place: Any, group: str, addresses: Sequence[str]) -> None: ...
     async def addresses(self, place: Any) -> list[str]: ...
     async def greets(self, address: str) -> bool: ...
 

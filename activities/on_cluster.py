@@ -1,7 +1,7 @@
 """What every step about a guest begins with: its place, its turn, and its promise."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 from uuid import UUID
@@ -47,6 +47,8 @@ from models.states import (
 # Whether it starts with its node, and how Proxmox' own pages tell it.
 AT_WORK: Final[Mapping[str, str | int]] = {"onboot": 1, "tags": "mpanel"}
 AT_REST: Final[Mapping[str, str | int]] = {"onboot": 0, "tags": "mpanel;suspended"}
+# What every guest lets in.
+GROUP: Final = "mpanel-pod"
 _MAC = re.compile(r",hwaddr=[^,]+")
 _ALWAYS: Final = (JobKind.CLOUDPOD_DELETE, JobKind.CLOUDPOD_MOVE)
 
@@ -153,16 +155,19 @@ class OnCluster:
 
     async def _promise(self, pod: CloudPod, place: Any) -> None:
         """Before what came from an earlier state is started: today's sizes, network,
-        keys and rest, and no smaller a disk than is paid for."""
+        keys and rest, no smaller a disk than is paid for, and the firewall, which a
+        backup does not bring to where our token may not set it."""
         await self._configure(pod, place)
         await self._grow(pod, place)
+        await self._guard(pod, place)
 
     async def _configure(self, pod: CloudPod, place: Any) -> None:
-        options = await self._options(pod)
-        if "net0" in options:
-            standing = (await self._present(place, pod)).get("net0")
-            options["net0"] = f"{options['net0']}{_mac(str(standing))}"
-        await self._cluster.configure(place, **options)
+        card = str((await self._present(place, pod)).get("net0", ""))
+        await self._cluster.configure(place, **await self._options(pod, card))
+
+    async def _guard(self, pod: CloudPod, place: Any) -> None:
+        own = [str(address.ip) for address, _ in await self._leased(pod)]
+        await self._cluster.guard(place, GROUP, own)
 
     async def _grow(self, pod: CloudPod, place: Any) -> None:
         async def so() -> bool:
@@ -177,9 +182,13 @@ class OnCluster:
         config = await self._present(place, pod)
         return gib(str(config.get(_drive(pod), "")))
 
-    async def _options(self, pod: CloudPod) -> dict[str, str | int]:
+    async def _leased(self, pod: CloudPod) -> Sequence[tuple[Address, AddressPool]]:
         async with self._store.platform() as session:
-            held = await addresses.held(session, pod.id)
+            return await addresses.held(session, pod.id)
+
+    async def _options(self, pod: CloudPod, card: str = "") -> dict[str, str | int]:
+        """`card`: how its network card stands, if it has one."""
+        held = await self._leased(pod)
         ip = ",".join(_net(address, pool) for address, pool in held)
         bridge = held[0][1].bridge
         options: dict[str, str | int] = {
@@ -190,12 +199,13 @@ class OnCluster:
         if pod.kind != GuestKind.QEMU:
             return options | {
                 "hostname": pod.hostname,
-                "net0": f"name=eth0,bridge={bridge},firewall=1,{ip}",
+                "net0": f"name=eth0,bridge={bridge},firewall=1,{ip}{_mac(card)}",
             }
         keys = "\n".join(pod.ssh_keys)
         return options | {
             "ciuser": pod.login,
             "ipconfig0": ip,
+            "net0": _plugged(card, bridge),
             # Proxmox wants the keys encoded before the form encodes them again.
             **({"sshkeys": quote(keys, safe="")} if keys else {}),
         }
@@ -267,6 +277,16 @@ def _mac(net: str) -> str:
     """As an option. A container whose network is set without its MAC gets another."""
     found = _MAC.search(net)
     return found.group(0) if found else ""
+
+
+def _plugged(card: str, bridge: str) -> str:
+    """The card of a virtual machine, its MAC and all, on this bridge and behind the
+    firewall, whatever its template was. As it stands, if that is so already."""
+    parts = card.split(",") if card else ["virtio"]
+    ours = {"bridge": bridge, "firewall": "1"}
+    kept = [one for one in parts if one.partition("=")[0] not in ours]
+    put = [f"{name}={value}" for name, value in ours.items()]
+    return card if set(put) <= set(parts) else ",".join(kept + put)
 
 
 def _drive(pod: CloudPod) -> str:

@@ -5,13 +5,14 @@ exit status tells how it went. "Gone" is never read from an error alone: `find` 
 `config` must both know nothing.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
 from activities.errors import ProviderRejected
 from activities.gate import Gate
+from activities.providers import proxmox_firewall as firewall
 from activities.providers.proxmox_api import PROVIDER, ProxmoxApi
 from activities.providers.proxmox_rows import (
     LXC,
@@ -41,8 +42,6 @@ __all__ = [
 ]
 
 _LATEST: Final = 50
-_OPEN: Final = ("Ping", "SSH", "HTTP", "HTTPS")
-_BEING_MADE: Final = "mPanel, being made"
 
 
 class Proxmox:
@@ -329,43 +328,14 @@ class Proxmox:
             return False
         return True
 
-    async def guard(self, place: Place, group: str) -> None:
-        """Turns the guest's firewall on, with the rules of a security group: ping,
-        SSH and the web from everywhere, nothing else. A group that is there keeps
-        what operators made of it."""
-        await self._make_group(group)
-        await self._api.call(
-            "put", f"{place.path}/firewall/options", enable=1, policy_in="DROP"
-        )
-        rules = await self._api.get(f"{place.path}/firewall/rules")
-        if not any(one["type"] == "group" and one["action"] == group for one in rules):
-            await self._api.call(
-                "post",
-                f"{place.path}/firewall/rules",
-                type="group",
-                action=group,
-                enable=1,
-            )
+    async def guard(self, place: Place, group: str, addresses: Sequence[str]) -> None:
+        """Turns the guest's firewall on, with the rules of a security group; what it
+        sends from other addresses than its own is dropped."""
+        await firewall.guard(self._api, place, group, addresses)
 
-    async def _make_group(self, group: str) -> None:
-        """Its comment tells whether all of its rules are there: who makes it may die
-        amid them, and a group of half the rules locks guests away."""
-        path = "cluster/firewall/groups"
-        told = {one["group"]: one.get("comment") for one in await self._api.get(path)}
-        if told.get(group, _BEING_MADE) != _BEING_MADE:
-            return
-        if group not in told:
-            try:
-                await self._api.call("post", path, group=group, comment=_BEING_MADE)
-            except ProviderRejected as refused:
-                if refused.code != "exists":
-                    raise
-        there = {rule.get("macro") for rule in await self._api.get(f"{path}/{group}")}
-        for macro in _OPEN:
-            if macro not in there:
-                rule = {"type": "in", "action": "ACCEPT", "macro": macro, "enable": 1}
-                await self._api.call("post", f"{path}/{group}", **rule)
-        await self._api.call("post", path, group=group, rename=group, comment="mPanel")
+    async def guards(self) -> bool:
+        """Whether the cluster's firewall is on, without which no guest's is."""
+        return await firewall.is_on(self._api)
 
     async def series(self, place: Place) -> list[Mapping[str, Any]]:
         """The last hour, a row a minute: time, cpu (of maxcpu), mem, disk (bytes),

@@ -9,7 +9,7 @@ import asyncio
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -137,7 +137,7 @@ class Cluster:
 
         return self._begin(place, "resize", grown)
 
-    async def guard(self, place: Place, group: str) -> None:
+    async def guard(self, place: Place, group: str, addresses: Sequence[str]) -> None:
         self._at(place)
         self._guarded.add(place.vmid)
 

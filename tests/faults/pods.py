@@ -31,7 +31,7 @@ _SIZE = re.compile(r"size=(\d+)G")
 
 _STANDING = (
     "select p.id::text, p.vmid, p.kind, s.name as node, p.seen, p.drift, p.moving_to,"
-    " p.cores, p.memory, p.disk from cloudpods p left join servers s"
+    " p.cores, p.memory, p.disk, p.ipv4, p.ipv6 from cloudpods p left join servers s"
     " on s.id = p.server_id where p.status in ('active', 'suspended')"
     " order by p.created_at"
 )
@@ -250,6 +250,7 @@ class Yard:
         config = self._get(f"{self._path(pod)}/config")
         disk = _SIZE.search(config["scsi0" if pod["kind"] == "qemu" else "rootfs"])
         rules = self._get(f"{self._path(pod)}/firewall/rules")
+        senders = self._get(f"{self._path(pod)}/firewall/ipset/ipfilter-net0")
         seen = {
             "mark": config["description"].strip(),
             "cores": int(config["cores"]),
@@ -260,6 +261,7 @@ class Yard:
             "drift": pod["drift"],
             "moving_to": pod["moving_to"],
             "rules": [rule["action"] for rule in rules],
+            "senders": {one["cidr"] for one in senders},
         }
         right = {
             **seen,
@@ -270,6 +272,7 @@ class Yard:
             "drift": None,
             "moving_to": None,
             "rules": ["mpanel-pod"],
+            "senders": {pod["ipv4"], pod["ipv6"]},
         }
         return [
             f"{n}: {seen[n]} is not {right[n]}" for n in seen if seen[n] != right[n]

@@ -236,7 +236,9 @@ async def test_guests_that_are_guarded_at_once_share_one_group(
     making = {"POST /cluster/firewall/groups": 0.3}  # all have looked before one makes
     await control.put("/_simulator/settings", json={"delays": making})
 
-    await asyncio.gather(*(pve.guard(place, "pods") for place in guests))
+    await asyncio.gather(
+        *(pve.guard(place, "pods", ["198.51.100.7"]) for place in guests)
+    )
 
     calls = (await control.get("/_simulator/ledger")).json()["calls"]
     made = [one["status"] for one in calls if one["op"] in making]
@@ -254,6 +256,23 @@ async def test_guests_that_are_guarded_at_once_share_one_group(
         ]
     assert {one["macro"] for one in rules} == {"Ping", "SSH", "HTTP", "HTTPS"}
     assert [wall["data"][0]["action"] for wall in walls] == ["pods"] * 3
+
+
+async def test_a_guest_sends_from_its_own_addresses_alone(
+    pve: Proxmox, cluster: simulator.Proxmox
+) -> None:
+    place, mine = await a_vm(pve, 101), ["198.51.100.7", "2001:db8::7"]
+    wall = cluster.cluster.firewall_config("vm", vmid=101)
+
+    await pve.guard(place, "pods", mine)
+    wall["ipset"]["ipfilter-net0"] += [{"cidr": "198.51.100.9"}, {"cidr": "10.0.0.0/8"}]
+    wall["ipset"]["ipfilter-net0"].pop(0)
+    await pve.guard(place, "pods", mine)
+
+    senders = [one["cidr"] for one in wall["ipset"]["ipfilter-net0"]]
+    assert sorted(senders) == mine
+    assert wall["options"] == {"enable": 1, "policy_in": "DROP", "ipfilter": 1}
+    assert len(wall["rules"]) == 1
 
 
 @pytest.mark.parametrize(

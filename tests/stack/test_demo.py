@@ -66,6 +66,7 @@ def test_a_cloudpod_is_born_resized_called_back_and_terminated() -> None:
         ".sites.localhost\n",
         ", and back",
         "firewall on, group mpanel-pod",
+        "sends as 198.51.100.",
         "its agent answers on 198.51.100.",
         ", 2001:db8::",
         "a smaller disk: refused, 422",

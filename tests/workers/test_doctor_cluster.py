@@ -72,6 +72,18 @@ async def test_a_token_that_may_only_look_is_told_what_it_lacks(
     assert "pveum role modify" in found["rights"].advice
 
 
+async def test_a_cluster_whose_firewall_is_off_is_told(
+    settings: DoctorSettings, simulator: proxmox.Proxmox
+) -> None:
+    simulator.cluster.firewall_config("cluster")["options"] = {}
+
+    found = await told(settings)
+
+    assert found["firewall"].outcome is Outcome.FAILURE
+    assert "one may take another's address" in found["firewall"].said
+    assert "pvesh set /cluster/firewall/options" in found["firewall"].advice
+
+
 async def test_a_template_that_the_catalogue_sells_and_nobody_has_is_told(
     settings: DoctorSettings, simulator: proxmox.Proxmox
 ) -> None:

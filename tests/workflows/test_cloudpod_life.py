@@ -1,5 +1,6 @@
 """What a CloudPod is asked for during its life, one act after the other."""
 
+import copy
 from collections import Counter
 from itertools import pairwise
 from typing import Any
@@ -265,31 +266,62 @@ async def test_a_save_that_came_to_nothing_leaves_its_name(pods: World) -> None:
         }
 
 
-@pytest.mark.parametrize("lost_by", ["rebuild", "restore", "move", "repair"])
+ANEW = ("rebuild", "restore", "move", "repair")
+
+
+async def made_anew(pods: World, pod: CloudPod, how: str) -> None:
+    """Its guest was lost and is made again, from a backup or its template."""
+    if how == "rebuild":
+        await done(pods, service.rebuild, pod)
+    elif how == "restore":
+        async with pods.db.platform() as session:
+            (backup,) = await cloudpods.saves(session, pod.id, SaveKind.BACKUP)
+        await done(pods, service.go_back, pod, backup.id, SaveKind.BACKUP)
+    elif how == "move":
+        await pods.fault("proxmox", REFUSED)
+        move = await pods.ended(await a_move(pods, pod), within=60)
+        assert move.status == JobStatus.SUCCEEDED, move
+    else:
+        await lose(pods, pod)
+        await done(pods, service.repair, pod)
+
+
+async def lose(pods: World, pod: CloudPod) -> None:
+    """Its guest is gone, and we have noticed."""
+    cluster = pods.providers.proxmox.cluster
+    cluster.vms.remove(cluster.guest(pod.vmid))
+    async with pods.db.platform() as session:
+        (await session.get_one(CloudPod, pod.id)).drift = Drift.GONE
+        await session.commit()
+
+
+@pytest.mark.parametrize("how", ANEW)
+async def test_a_guest_that_is_made_anew_is_behind_its_firewall(
+    pods: World, how: str
+) -> None:
+    pod = await a_pod(pods, MINI)
+    await done(pods, service.save, pod, SaveKind.BACKUP)
+    cluster = pods.providers.proxmox.cluster
+    before = copy.deepcopy(cluster.firewall_config("vm", vmid=pod.vmid))
+    # A token that may not set it is brought none by a backup.
+    cluster._fw()["guests"].clear()
+
+    await made_anew(pods, pod, how)
+
+    assert before["options"]["ipfilter"] == 1
+    assert [one["cidr"] for one in before["ipset"]["ipfilter-net0"]] == [pod.ipv4]
+    assert cluster.firewall_config("vm", vmid=pod.vmid) == before
+
+
+@pytest.mark.parametrize("lost_by", ANEW)
 async def test_snapshots_that_go_with_their_guest_are_told_as_kept_no_more(
     pods: World, lost_by: str
 ) -> None:
     pod = await a_pod(pods, MINI)
     await done(pods, service.save, pod, SaveKind.BACKUP)
     await done(pods, service.save, pod, SaveKind.SNAPSHOT, name="nightly")
-    async with pods.db.platform() as session:
-        (backup,) = await cloudpods.saves(session, pod.id, SaveKind.BACKUP)
 
-    if lost_by == "rebuild":
-        await done(pods, service.rebuild, pod)
-    elif lost_by == "restore":
-        await done(pods, service.go_back, pod, backup.id, SaveKind.BACKUP)
-    elif lost_by == "move":
-        await pods.fault("proxmox", REFUSED)
-        move = await pods.ended(await a_move(pods, pod), within=60)
-        assert move.status == JobStatus.SUCCEEDED, move
-    else:
-        cluster = pods.providers.proxmox.cluster
-        cluster.vms.remove(cluster.guest(pod.vmid))
-        async with pods.db.platform() as session:
-            (await session.get_one(CloudPod, pod.id)).drift = Drift.GONE
-            await session.commit()
-        await done(pods, service.repair, pod)
+    await made_anew(pods, pod, lost_by)
 
     async with pods.db.platform() as session:
         (lost,) = await cloudpods.saves(session, pod.id, SaveKind.SNAPSHOT)

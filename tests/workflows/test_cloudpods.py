@@ -1,11 +1,12 @@
 """CloudPods from a paid order to their removal, on a whole simulated cluster."""
 
 import asyncio
+import re
 from collections import Counter
 from uuid import uuid4
 
 import pytest
-from simulators.proxmox.cluster import CT_TEMPLATE
+from simulators.proxmox.cluster import CT_TEMPLATE, VM_TEMPLATE
 from sqlmodel import col, delete, select
 from temporalio.testing import WorkflowEnvironment
 
@@ -83,6 +84,23 @@ async def test_a_paid_order_becomes_a_guest_that_answers(
     }
     effects = Counter(effect for effect, _ in await pods.effects("proxmox"))
     assert (effects["guest.created"], effects["guest.started"]) == (1, 1)
+
+
+async def test_a_machine_is_plugged_where_its_pool_is_and_behind_the_firewall(
+    pods: World,
+) -> None:
+    cluster = pods.providers.proxmox.cluster
+    cluster.guest(VM_TEMPLATE).config["net0"] = (
+        "virtio=BC:24:11:00:00:01,bridge=vmbr9,firewall=0,tag=7"
+    )
+
+    _, order = await settled(pods, await buy(pods, MINI, price=999))
+
+    pod = await pod_of(pods, order)
+    card, *options = cluster.guest(pod.vmid).config["net0"].split(",")
+    assert re.fullmatch(r"virtio=([0-9A-F]{2}:){5}[0-9A-F]{2}", card)
+    assert card != "virtio=BC:24:11:00:00:01"
+    assert sorted(options) == ["bridge=vmbr0", "firewall=1", "tag=7"]
 
 
 async def test_a_deleted_cloudpod_leaves_nothing_and_its_address_rests(

@@ -77,7 +77,12 @@ class PodSteps:
         rules = self._cluster.get(f"{path}/rules")
         groups = [str(one["action"]) for one in rules if one["type"] == "group"]
         state = "on" if options.get("enable") else "off"
-        return f"firewall {state}, group {', '.join(groups) or 'none'}"
+        own = self._cluster.get(f"{path}/ipset/ipfilter-net0")
+        senders = ", ".join(sorted(str(one["cidr"]) for one in own))
+        return (
+            f"firewall {state}, group {', '.join(groups) or 'none'}\n"
+            f"sends as {senders or 'nobody'}"
+        )
 
     def _running(self, pod: PodRow, _job: Job) -> str:
         return f"its node says {self._cluster.status(pod)}"

@@ -86,6 +86,7 @@ async def _looked_at(settings: DoctorSettings, cluster: Proxmox) -> AsyncIterato
     found = {node.name: node for node in await cluster.nodes()}
     yield ok("reached", "our token is accepted")
     yield _rights(await cluster.rights())
+    yield await _firewall(cluster)
     async with connected(settings) as connection:
         try:
             rows = await (await connection.execute(NODES, [PROXMOX])).fetchall()
@@ -117,6 +118,22 @@ def _rights(held: set[str]) -> Line:
             " a token with privilege separation wants the role for itself, too.",
         )
     return ok("rights", "all that our calls ask for")
+
+
+async def _firewall(cluster: Proxmox) -> Line:
+    try:
+        on = await cluster.guards()
+    except ProviderError as error:
+        return failure("firewall", str(error), "See the token's rights above.")
+    if on:
+        return ok("firewall", "on, so that each CloudPod's own has effect")
+    return failure(
+        "firewall",
+        "the cluster's is off: every port of every CloudPod is open, and one may take"
+        " another's address",
+        "Datacenter > Firewall > Options, or `pvesh set /cluster/firewall/options"
+        " --enable 1`; let yourself in first, with rules for SSH and port 8006.",
+    )
 
 
 async def _images(

@@ -36,7 +36,7 @@ class Cluster(GuestRoutes, FakePve):  # type: ignore[misc] # fakepve has no type
     def __init__(self, sim: "Proxmox", settings: dict[str, Any]) -> None:
         super().__init__(host="127.0.0.1", port=settings.get("api_port", 0))
         self.sim = sim
-        self._names = tuple(settings.get("nodes", NODES))
+        self._node_names = tuple(settings.get("nodes", NODES))
         self._tokens = {settings["token_id"]: settings["token_secret"]}
         self.furnish()
 
@@ -49,10 +49,11 @@ class Cluster(GuestRoutes, FakePve):  # type: ignore[misc] # fakepve has no type
         # Not 0, which would end each task before its request is answered.
         self.time_scale = 0.001
         self._fw().update(cluster=empty_conf(), nodes={}, guests={})
+        self.firewall_config("cluster")["options"]["enable"] = 1
         self.vms: list[Any] = []
         self.cts: list[Any] = []
         self.pools: dict[str, set[int]] = {}
-        self.nodes = {name: {"online": True} for name in self._names}
+        self.nodes = {name: {"online": True} for name in self._node_names}
         self.tasks: dict[str, dict[str, Any]] = {}
         self.tasklog: list[dict[str, Any]] = []
         self._pids = itertools.count(int(time.time()) % 100_000)
@@ -98,7 +99,7 @@ class Cluster(GuestRoutes, FakePve):  # type: ignore[misc] # fakepve has no type
         self.add_vm(
             VM_TEMPLATE,
             "debian-13",
-            node=self._names[0],
+            node=self._node_names[0],
             template=True,
             config={
                 "scsi0": "ceph:base-9000-disk-0,size=4G",
