@@ -58,6 +58,7 @@ class Action(StrEnum):
     ALERT_RULE_CHANGED = "alert_rule.changed"
     TENANT_CREATED = "tenant.created"
     SERVER_ADDED = "server.added"
+    SERVER_REMOVED = "server.removed"
     NODE_DRAINED = "node.drained"
     NODE_UNDRAINED = "node.undrained"
     CLOUDPOD_KEYS_SET = "cloudpod.keys_set"

@@ -6,16 +6,23 @@ Whether one is heard is told by the database's clock, as heartbeats are written.
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import text
-from sqlmodel import col, func, select
+from sqlmodel import col, func, or_, select, update
 
+from models.audit import Action
+from models.cloudpods import CloudPod
 from models.database import Session
-from models.errors import NotFound
+from models.errors import NotFound, WrongState
+from models.jobs import Job
+from models.queries import audit
 from models.queries.slices import Slice, Window, page
 from models.servers import PROXMOX, Server
+from models.states import OPEN_JOBS
+from models.tenants import MIGRAHOSTING
+from models.websites import Website
 
 # A worker reads each server twice a minute.
 SILENT_AFTER: Final = timedelta(minutes=2)
@@ -127,6 +134,75 @@ async def carrying(session: Session) -> dict[UUID, int]:
     websites each hosting server."""
     found = await (await session.connection()).execute(_CARRYING)
     return {row.server: row.many for row in found}
+
+
+async def remove(session: Session, name: str) -> Server:
+    """Forgets a machine that is drained, carries nothing and is nobody's work. What had
+    been on it, and is no more, is of no machine then.
+
+    Raises `NotFound`, `WrongState`.
+    """
+    server = await _held(session, name)
+    if not server.draining:
+        raise WrongState(f"something may be placed on {name}: drain it first")
+    if many := (await carrying(session)).get(server.id, 0):
+        what = "CloudPods" if server.role == PROXMOX else "websites"
+        raise WrongState(f"{name} carries {many} {what}: move or remove them first")
+    if job := (await session.exec(_work_at(server))).first():
+        raise WrongState(
+            f"the job {job.id} ({job.kind}, {job.status}) is at work there"
+        )
+    for table in (CloudPod, Website):
+        await session.exec(
+            update(table)
+            .where(col(table.server_id) == server.id)
+            .values(server_id=None)
+        )
+    await session.delete(server)
+    await audit.record(
+        session,
+        tenant_id=MIGRAHOSTING,
+        by=audit.SYSTEM,
+        action=Action.SERVER_REMOVED,
+        entity="server",
+        entity_id=server.id,
+        details={"name": server.name, "role": server.role},
+    )
+    return server
+
+
+async def _held(session: Session, name: str) -> Server:
+    role = (await session.exec(select(Server.role).where(Server.name == name))).first()
+    if role is None:
+        raise NotFound(f"there is no machine {name}")
+    await hold(session, role)
+    found = await session.exec(
+        select(Server)
+        .where(Server.name == name)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    return found.one()
+
+
+def _work_at(server: Server) -> Any:
+    """Open jobs about the machine, or about what was placed there."""
+    placed = [
+        select(table.id).where(table.server_id == server.id)
+        for table in (CloudPod, Website)
+    ]
+    return (
+        select(Job)
+        .where(
+            col(Job.status).in_(OPEN_JOBS),
+            or_(
+                Job.subject_id == server.id,
+                *(col(Job.subject_id).in_(one) for one in placed),
+            ),
+        )
+        .order_by(col(Job.created_at))
+        .limit(1)
+    )
 
 
 async def hold(session: Session, role: str) -> None:

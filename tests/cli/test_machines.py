@@ -1,17 +1,21 @@
 """`mpanel setup`, `server` and `pool`: from empty tables to what can be placed."""
 
-from uuid import uuid4
+from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import text
-from sqlmodel import select
+from sqlmodel import SQLModel, select
 
 from models.addresses import Address, Vmid
+from models.cloudpods import CloudPod
 from models.database import Database
+from models.jobs import Job
 from models.products import Product
 from models.queries.addresses import give_back, lease_address, lease_vmid
 from models.servers import PROXMOX, Server
-from models.states import AddressStatus
+from models.states import AddressStatus, JobKind, JobStatus, ServiceStatus
+from tests.api import rows
 from tests.api.audited import told
 from tests.cli.mpanel import mpanel
 from tests.conftest import Cluster
@@ -58,6 +62,47 @@ async def test_servers_join_once_and_the_audit_log_tells(
     assert (web1.ssh_port, web1.http_address) == (22, "203.0.113.5:80")
     assert (web1.role, web1.capacity, web1.status) == ("hosting", 9, "online")
     assert [one.action for one in await told(db)] == ["server.added"] * 2
+
+
+async def change(db: Database, of: type[SQLModel], row_id: UUID, **to: Any) -> None:
+    async with db.platform() as session:
+        (await session.get_one(of, row_id)).sqlmodel_update(to)
+        await session.commit()
+
+
+async def test_a_machine_is_forgotten_once_nothing_needs_it(
+    db: Database, app_url: str
+) -> None:
+    node = ("node", "add", "pve1", "--memory", "61440", "--cores", "16")
+    assert mpanel(app_url, *node).returncode == 0
+    async with db.platform() as session:
+        server = (await session.exec(select(Server))).one()
+    plan, buyer = rows.cloudpod_product(), rows.customer()
+    owned = rows.subscription(buyer, plan)
+    pod = rows.cloudpod(owned, plan, server_id=server.id)
+    resize = rows.job(kind=JobKind.CLOUDPOD_RESIZE, subject_id=pod.id)
+    await rows.add(db, plan, buyer, owned, pod, resize)
+
+    def refused() -> str:
+        said = mpanel(app_url, "node", "remove", "pve1")
+        assert said.returncode == 1
+        return said.stderr
+
+    assert "drain it first" in refused()
+    await change(db, Server, server.id, draining=True)
+    assert "carries 1 CloudPods" in refused()
+    await change(db, CloudPod, pod.id, status=ServiceStatus.TERMINATED)
+    assert f"the job {resize.id}" in refused()
+    await change(db, Job, resize.id, status=JobStatus.FAILED)
+
+    assert mpanel(app_url, "node", "remove", "pve1").returncode == 0
+
+    async with db.platform() as session:
+        assert (await session.exec(select(Server))).all() == []
+        assert (await session.get_one(CloudPod, pod.id)).server_id is None
+    assert [one.action for one in await told(db)][-1] == "server.removed"
+    assert refused() == "there is no machine pve1\n"
+    assert mpanel(app_url, *node).returncode == 0
 
 
 async def test_cloudpods_get_addresses_and_vmids_once(

@@ -1,4 +1,5 @@
-"""`mpanel setup`, `server add`, `node add`, `pool`: what things are placed on."""
+"""`mpanel setup`, `server add`, `node add`, `remove`, `pool`: what things are placed
+on."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -86,6 +87,24 @@ def add_node(
     from models.servers import PROXMOX, Server
 
     _add(Server(name=name, role=PROXMOX, memory=memory, cores=cores))
+
+
+def remove(
+    name: Annotated[str, typer.Argument(help="Its name, as `node list` shows it.")],
+) -> None:
+    """Forget a machine that is gone for good: a node, or a hosting server.
+
+    It must be drained, carry nothing and be no job's work; what is in the way is named.
+    Nothing is done at the machine itself. Reads MPANEL_DATABASE_URL.
+
+    **Example**
+
+        mpanel node remove pve2
+    """
+    from models.queries import servers
+
+    in_database(lambda session: servers.remove(session, name))
+    typer.echo(f"{name} is forgotten; its name may be added again.")
 
 
 @pools.command("add")
