@@ -4,7 +4,7 @@ Both have effect only while the cluster's own firewall is on.
 """
 
 from collections.abc import Sequence
-from ipaddress import ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Final
 from urllib.parse import quote
 
@@ -72,12 +72,21 @@ async def _bind(api: ProxmoxApi, place: Place, addresses: Sequence[str]) -> None
     if not any(one["name"] == _SENDERS for one in await api.get(sets)):
         await _make(api, sets, name=_SENDERS, comment="mPanel")
     own = {ip_network(address) for address in addresses}
-    listed = [one["cidr"] for one in await api.get(f"{sets}/{_SENDERS}")]
-    for network in own - {ip_network(cidr) for cidr in listed}:
+    entries = await api.get(f"{sets}/{_SENDERS}")
+    listed = {str(one["cidr"]): _network(str(one["cidr"])) for one in entries}
+    for network in own - set(listed.values()):
         await _make(api, f"{sets}/{_SENDERS}", cidr=str(network.network_address))
-    for cidr in listed:
-        if ip_network(cidr) not in own:
+    for cidr, theirs in listed.items():
+        if theirs not in own:
             await api.call("delete", f"{sets}/{_SENDERS}/{quote(cidr, safe='')}")
+
+
+def _network(cidr: str) -> IPv4Network | IPv6Network | None:
+    """None: the name of an alias, or what else a person may have put there."""
+    try:
+        return ip_network(cidr, strict=False)
+    except ValueError:
+        return None
 
 
 async def _make(api: ProxmoxApi, path: str, **what: str) -> None:

@@ -265,7 +265,8 @@ async def test_a_guest_sends_from_its_own_addresses_alone(
     wall = cluster.cluster.firewall_config("vm", vmid=101)
 
     await pve.guard(place, "pods", mine)
-    wall["ipset"]["ipfilter-net0"] += [{"cidr": "198.51.100.9"}, {"cidr": "10.0.0.0/8"}]
+    others = ("198.51.100.9", "10.0.0.0/8", "10.1.2.3/24", "dc/office")
+    wall["ipset"]["ipfilter-net0"] += [{"cidr": other} for other in others]
     wall["ipset"]["ipfilter-net0"].pop(0)
     await pve.guard(place, "pods", mine)
 
