@@ -4,6 +4,7 @@ has come to its end. Nothing here knows our rows but the effect that tells of it
 
 import asyncio
 import re
+import time
 from collections.abc import (
     Awaitable,
     Callable,
@@ -14,7 +15,10 @@ from collections.abc import (
 )
 from typing import Any, Final, Protocol
 
+from temporalio import activity
+
 from activities.errors import (
+    NotYet,
     ProviderConflict,
     ProviderDown,
     ProviderError,
@@ -49,6 +53,8 @@ _WORTH_ANOTHER: Final = (
 # How backups and migrations end, whatever the reason: that stands in their logs.
 _VAGUE: Final = ("job errors", "migration aborted", "migration problems")
 _POLLS: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
+# So many seconds more a worker waits for a task when it is told to end.
+_LINGER: Final = 4.0
 
 
 class Cluster(Protocol):
@@ -240,8 +246,13 @@ async def _why(cluster: Cluster, upid: str) -> str:
 
 
 async def _end_of(cluster: Cluster, upid: str) -> Any:
-    tries = 0
+    """Raises `NotYet` when the worker is told to end and the task is long."""
+    tries, told_to_end = 0, None
     while not (task := await cluster.task(upid)).ended:
+        if activity.in_activity() and activity.is_worker_shutdown():
+            told_to_end = told_to_end or time.monotonic()
+            if time.monotonic() - told_to_end > _LINGER:
+                raise NotYet(f"{upid} goes on; the next worker waits", delay=0.1)
         await asyncio.sleep(_POLLS[min(tries, len(_POLLS) - 1)])
         tries += 1
     return task

@@ -1,6 +1,7 @@
 """A task is under way, and nobody knows of it: the answer that named it was lost. Who
 asks again waits for it, or finds done what it did; nothing is done twice."""
 
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from functools import partial
@@ -248,6 +249,29 @@ async def test_a_firewall_group_that_was_begun_is_finished(pods: World) -> None:
     groups = pods.providers.proxmox.cluster.firewall_config("cluster")["groups"]
     there = [rule["macro"] for rule in groups["mpanel-pod"]]
     assert sorted(there) == ["HTTP", "HTTPS", "Ping", "SSH"]
+
+
+async def test_a_worker_that_is_told_to_end_leaves_a_long_task_to_the_next(
+    pods: World,
+) -> None:
+    pod = await a_pod(pods, MINI)
+    await pods.fault("proxmox", {"kind": "slow", "op": "task vzdump", "seconds": 30})
+    async with pods.db.platform() as session:
+        asked = await BACKUP(session, pods.client, OPERATOR, pod.id)
+
+    async def under_way() -> bool:
+        return any(one["op"] == "task vzdump" for one in await pods.calls("proxmox"))
+
+    await pods.until(under_way, lambda begun: begun)
+    began = time.monotonic()
+
+    await pods.worker.stop()
+
+    assert time.monotonic() - began < 20
+    pods.worker.start()
+    assert (await pods.ended(asked[1], within=90)).status == JobStatus.SUCCEEDED
+    effects = Counter(effect for effect, _ in await pods.effects("proxmox"))
+    assert effects["backup.made"] == 1
 
 
 async def test_a_backup_of_one_that_is_locked_waits_as_the_log_tells_why(
