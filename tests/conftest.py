@@ -5,9 +5,11 @@ another's rows.
 """
 
 import base64
+import contextlib
 import os
+import secrets
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from models.base import utc_now
 from models.database import Database
 from models.migrations.run import upgrade
 from models.tenants import MIGRAHOSTING
@@ -144,16 +147,50 @@ async def db(
     await database.close()
 
 
+@pytest.fixture
+def standing_clock(db: Database, owner_url: str, database_name: str) -> Iterator[None]:
+    """For the database no time passes between two statements: whoever is to wait for a
+    second waits, however long the machine takes. Wanted before anybody connects."""
+    stands = (
+        "create schema still",
+        f"grant usage on schema still to {APP_ROLE}",
+        "create function still.clock_timestamp() returns timestamptz language sql"
+        f" immutable as $$ select timestamptz '{utc_now().isoformat()}' $$",
+        f"alter database {database_name} set search_path = still, pg_catalog, public",
+    )
+    goes_on = (
+        f"alter database {database_name} reset search_path",
+        "drop schema still cascade",
+    )
+    with psycopg.connect(owner_url, autocommit=True) as owner:
+        for statement in stands:
+            owner.execute(statement)
+        yield
+        for statement in goes_on:
+            owner.execute(statement)
+
+
 @pytest.fixture(scope="session")
 def vault() -> Vault:
     return Vault.parse(f"v1:{base64.b64encode(bytes(range(32))).decode()}")
 
 
+async def connected(db: Database, count: int) -> None:
+    """Fills its pool with so many, one by one: all at once may take longer than each
+    has time for."""
+    async with contextlib.AsyncExitStack() as held:
+        for _ in range(count):
+            await held.enter_async_context(db.engine.connect())
+
+
 def free_port() -> int:
-    """A port that nobody uses now."""
-    with socket.socket() as door:
-        door.bind(("127.0.0.1", 0))
-        return int(door.getsockname()[1])
+    """A port that nobody uses now, and that no connection is given by chance until it
+    is used: those of the system's own choice begin at 32768."""
+    while True:
+        port = 20_000 + secrets.randbelow(12_000)
+        with socket.socket() as door, contextlib.suppress(OSError):
+            door.bind(("127.0.0.1", port))
+            return port
 
 
 def empty(superuser_url: str) -> None:

@@ -245,6 +245,7 @@ async def test_nobodys_recovery_code_is_anothers(
     assert error(await log_in(api, user, codes[0])) == (401, "WRONG_CODE")
 
 
+@pytest.mark.usefixtures("standing_clock")
 async def test_wrong_codes_are_slowed_down(api: httpx.AsyncClient, user: User) -> None:
     token = await token_of(await log_in(api, user))
     app, _ = await enrol(api, token)

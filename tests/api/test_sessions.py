@@ -283,6 +283,7 @@ async def test_a_new_password_must_be_long_and_new(
     assert (await log_in(api, user)).status_code == 200
 
 
+@pytest.mark.usefixtures("standing_clock")
 async def test_a_thief_with_a_session_alone_sets_no_password(
     api: httpx.AsyncClient, user: User
 ) -> None:

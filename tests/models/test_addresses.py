@@ -14,6 +14,7 @@ from models.database import Database, Session
 from models.errors import NoCapacity
 from models.queries import addresses
 from models.states import AddressStatus
+from tests.conftest import connected
 
 MANY = 50
 Lease = tuple[str, int]
@@ -35,6 +36,7 @@ async def crowd(db: Database, app_url: str) -> AsyncIterator[Database]:
         await addresses.add_vmids(session, 10_000, 10_000 + MANY - 1)
         await session.commit()
     database = Database(app_url, pool_size=MANY + 1)
+    await connected(database, MANY + 1)
     yield database
     await database.close()
 

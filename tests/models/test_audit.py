@@ -12,6 +12,7 @@ from models.database import Database, Session
 from models.queries import audit
 from models.queries.audit import By
 from models.tenants import MIGRAHOSTING, Tenant
+from tests.conftest import connected
 
 OTHER = UUID("00000000-0000-4000-8000-000000000002")
 OPERATOR = By("user", uuid4(), "ops@example.com")
@@ -132,7 +133,8 @@ async def test_fifty_writers_at_once_break_no_chain(
     async with db.platform() as session:
         session.add_all(Tenant(id=one, name=str(one)) for one in tenants)
         await session.commit()
-    crowd = Database(app_url, pool_size=20, max_overflow=0)
+    crowd = Database(app_url, pool_size=50, max_overflow=0)
+    await connected(crowd, 50)
 
     async def write(number: int) -> None:
         ours = tenants[number % 4 :] + tenants[: number % 4]
@@ -159,7 +161,7 @@ async def test_an_event_waits_for_no_other_transaction_before_its_commit(
 ) -> None:
     async with db.tenant(MIGRAHOSTING) as slow, db.tenant(MIGRAHOSTING) as quick:
         await tell(slow, what="told first")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await tell(quick, what="committed first")
             await quick.commit()
         await slow.commit()

@@ -7,7 +7,6 @@ Missing ones are a reason to skip; in CI (`CI=true`) they are a failure, since t
 import asyncio
 import os
 import shutil
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -32,13 +31,6 @@ def missing(reason: str) -> None:
     pytest.skip(reason)
 
 
-def free_port() -> int:
-    """A TCP port that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @asynccontextmanager
 async def running(command: list[str], *, port: int, log: Path) -> AsyncIterator[None]:
     """The process, from when it listens on `port` until it was told to end."""
@@ -47,7 +39,7 @@ async def running(command: list[str], *, port: int, log: Path) -> AsyncIterator[
             *command, stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output
         )
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not await _listens(port):
                 if process.returncode is not None:
                     pytest.fail(f"{command[0]} ended: {_tail(log)}")

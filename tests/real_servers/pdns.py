@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.real_servers import free_port, missing, program, running
+from tests.conftest import free_port
+from tests.real_servers import missing, program, running
 
 _SCHEMA = Path("/usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql")
 _CONFIG = """
