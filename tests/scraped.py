@@ -32,7 +32,7 @@ def parsed(text: str) -> Scraped:
 
 async def scrape(port: int) -> Scraped:
     """As Prometheus does."""
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(timeout=60, trust_env=False) as client:
         answer = await client.get(f"http://127.0.0.1:{port}/metrics")
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/plain")

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
+import httpx
 import uvicorn
 from fastapi import FastAPI
 
@@ -18,7 +19,7 @@ from models.users import Role
 from tests.api.conftest import add_user, token_of
 from tests.api.web import lent
 
-SOON = 20
+SOON = 60  # seconds; the machine may be busy
 
 
 @dataclass
@@ -56,6 +57,16 @@ async def live(settings: ApiSettings, db: Database) -> AsyncIterator[Site]:
         yield Site(app, f"http://127.0.0.1:{port}", server, db)
         server.handle_exit(15, None)
         await serving
+
+
+async def up(client: httpx.AsyncClient) -> None:
+    """Returns when the process that this client calls has started."""
+    async with asyncio.timeout(SOON):
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                await client.get("/api/health")
+                return
+            await asyncio.sleep(0.05)
 
 
 class _Quiet(Server):

@@ -29,6 +29,7 @@ from models.users import Role, User
 from tests.api import rows
 from tests.api.audited import told
 from tests.api.conftest import LogIn, client_of
+from tests.api.live import SOON, up
 from tests.api.shop import ORDER_CREATED, order, signature, stock
 from tests.api.web import running
 from tests.conftest import free_port
@@ -64,10 +65,10 @@ async def another_process(settings: ApiSettings) -> AsyncIterator[httpx.AsyncCli
         *(sys.executable, "-m", "api", "--port", str(port)), env={**os.environ, **told}
     )
     try:
-        address = f"http://127.0.0.1:{port}"
-        patient = httpx.AsyncHTTPTransport(retries=7)
-        async with httpx.AsyncClient(base_url=address, transport=patient) as client:
-            assert (await client.get("/api/health", timeout=60)).status_code == 200
+        async with httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}", timeout=SOON, trust_env=False
+        ) as client:
+            await up(client)
             yield client
     finally:
         process.terminate()

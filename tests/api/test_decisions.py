@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
-import psycopg
 import pytest
 from sqlmodel import select
 
@@ -34,6 +33,7 @@ from models.tenants import MIGRAHOSTING
 from models.users import Role
 from models.websites import Website
 from tests.api.conftest import LogIn
+from tests.api.ears import listening
 from tests.api.parked import Placed, put
 from tests.api.shop import buy, order, stock
 
@@ -98,12 +98,10 @@ async def test_a_retry_is_recorded_with_its_author_and_the_worker_is_woken(
     operator: httpx.AsyncClient, db: Database, parked: UUID, app_url: str
 ) -> None:
     seen = seen_hash(await row(db, Job, parked))
-    async with await psycopg.AsyncConnection.connect(app_url, autocommit=True) as ear:
-        await ear.execute("listen mpanel")
+    async with listening(app_url) as heard:
         answer = await decide(operator, parked, "retry", reason="the name is free")
-        heard = [one.payload async for one in ear.notifies(timeout=30, stop_after=1)]
-    assert answer.status_code == 200, answer.text
-    assert heard == ["decide"]
+        assert answer.status_code == 200, answer.text
+        assert await heard() == ["decide"]
     (decision,) = await decisions(db)
     assert (decision.act, decision.step) == (Act.RETRY, "create_site")
     assert (decision.why, decision.via) == ("the name is free", "api")

@@ -220,7 +220,7 @@ class Begun(httpx.AsyncBaseTransport):
             else:
                 told["body"] += message.get("body", b"")
 
-        await asyncio.wait_for(self._app(scope, receive, send), 20)
+        await asyncio.wait_for(self._app(scope, receive, send), 60)
         body = told["body"] if told["status"] != 200 else b""
         return httpx.Response(told["status"], headers=told["headers"], content=body)
 

@@ -27,6 +27,7 @@ from models.states import JobStatus, ServiceStatus
 from models.users import Role
 from tests.api import rows
 from tests.api.conftest import SECRET_KEY, LogIn, add_user, client_of, token_of
+from tests.api.live import SOON, up
 from tests.api.shop import count
 from tests.api.web import running
 from tests.conftest import free_port
@@ -343,16 +344,11 @@ async def dying(app_url: str, moment: str) -> AsyncIterator[httpx.AsyncClient]:
     process = subprocess.Popen(command, env=environment)  # noqa: ASYNC220
     try:
         async with httpx.AsyncClient(
-            base_url=f"http://127.0.0.1:{port}", trust_env=False
+            base_url=f"http://127.0.0.1:{port}", timeout=SOON, trust_env=False
         ) as client:
-            async with asyncio.timeout(60):
-                while True:
-                    with contextlib.suppress(httpx.TransportError):
-                        await client.get("/api/health")
-                        break
-                    await asyncio.sleep(0.05)
+            await up(client)
             yield client
-        assert process.wait(10) == -9
+        assert process.wait(SOON) == -9
     finally:
         process.kill()
         process.wait()

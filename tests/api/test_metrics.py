@@ -103,7 +103,9 @@ async def test_the_public_door_tells_nothing(api: httpx.AsyncClient) -> None:
 
 @pytest.mark.usefixtures("app")
 async def test_the_internal_door_has_nothing_else(port: int) -> None:
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+    async with httpx.AsyncClient(
+        base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False
+    ) as client:
         assert (await client.get("/api/health")).status_code == 404
         assert (await client.post("/metrics")).status_code == 404
     for noise in (b"\x16\x03\x01\x00\r\n\r\n", b"x" * 20_000, b""):

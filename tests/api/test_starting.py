@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import httpx
-import psycopg
 import pytest
 
 from api.app import create_app
@@ -15,6 +14,7 @@ from models.users import Role
 from models.websites import Website
 from tests.api import rows
 from tests.api.conftest import LogIn, add_user, client_of, token_of
+from tests.api.ears import listening
 
 
 @dataclass
@@ -84,21 +84,18 @@ async def test_a_hung_temporal_delays_nobody_and_is_given_up(
     async with app.router.lifespan_context(app), client_of(app) as client:
         client.headers["Authorization"] = f"Bearer {token}"
         assert await suspend(client, websites) < 0.5
-        await asyncio.wait_for(hung.called.wait(), 20)
+        await asyncio.wait_for(hung.called.wait(), 60)
         before = asyncio.get_running_loop().time()
-    assert asyncio.get_running_loop().time() - before < 5
+    assert asyncio.get_running_loop().time() - before < 20
 
 
 async def test_the_worker_is_woken_when_the_job_is_committed(
     websites: list[Website], log_in: LogIn, app_url: str
 ) -> None:
     operator = await log_in(Role.OPERATOR)
-    async with await psycopg.AsyncConnection.connect(app_url, autocommit=True) as ear:
-        await ear.execute("listen mpanel")
-
+    async with listening(app_url) as heard:
         await suspend(operator, websites[:1])
         where = f"/api/websites/{websites[0].id}/suspend"
         assert (await operator.post(where)).status_code == 409
 
-        heard = [one.payload async for one in ear.notifies(timeout=1)]
-    assert heard == ["start"]
+        assert await heard() == ["start"]

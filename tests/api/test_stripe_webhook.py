@@ -8,13 +8,13 @@ import time
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 from sqlmodel import select
 
 from models.database import Database
 from models.inbox import StripeEventReceived
 from tests.api.conftest import STRIPE_SECRET
+from tests.api.ears import listening
 from tests.api.shop import count
 
 ROUTE = "/api/payments/stripe/webhook"
@@ -46,12 +46,10 @@ async def test_an_event_is_kept_once_and_the_worker_is_woken(
     api: httpx.AsyncClient, db: Database, app_url: str
 ) -> None:
     raw = event()
-    async with await psycopg.AsyncConnection.connect(app_url, autocommit=True) as ear:
-        await ear.execute("listen mpanel")
+    async with listening(app_url) as heard:
         answers = await asyncio.gather(*(send(api, raw, header(raw)) for _ in range(5)))
-        heard = [one.payload async for one in ear.notifies(timeout=1)]
+        assert await heard() == ["stripe"]
     assert [(one.status_code, one.content) for one in answers] == [(200, b"")] * 5
-    assert heard == ["stripe"]
     async with db.platform() as session:
         kept = (await session.exec(select(StripeEventReceived))).one()
     assert (kept.event_id, kept.object_id) == ("evt_1", "pi_1")
