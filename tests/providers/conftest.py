@@ -146,7 +146,7 @@ async def panel(server: HostingTarget) -> AsyncIterator[CloudPanel]:
     await client.aclose()
 
 
-def panel_of(server: HostingTarget, keys: Keys, *, timeout: float = 10) -> CloudPanel:
+def panel_of(server: HostingTarget, keys: Keys, *, timeout: float = 60) -> CloudPanel:
     """A client that trusts and shows the keys given."""
     return CloudPanel(
         "127.0.0.1",
@@ -197,7 +197,7 @@ async def store(vault: StoreTarget) -> AsyncIterator[BackupStore]:
         known_host_key=vault.keys.host_line,
         root=vault.root,
         gate=OpenGate(),
-        timeout=10,
+        timeout=60,
     )
     yield client
     await client.aclose()

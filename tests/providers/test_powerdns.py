@@ -26,7 +26,7 @@ async def zone(pdns: PowerDns) -> str:
 async def asked(nameserver: DnsTarget, name: str, type: str) -> dns.message.Message:
     query = dns.message.make_query(name, type)
     return await dns.asyncquery.udp(
-        query, "127.0.0.1", port=nameserver.dns_port, timeout=3
+        query, "127.0.0.1", port=nameserver.dns_port, timeout=30
     )
 
 

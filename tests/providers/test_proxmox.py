@@ -32,7 +32,9 @@ async def cluster(tmp_path_factory: Any) -> AsyncIterator[simulator.Proxmox]:
 
 @pytest.fixture
 async def control(cluster: simulator.Proxmox) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=cluster.url, trust_env=False) as http:
+    async with httpx.AsyncClient(
+        base_url=cluster.url, timeout=60, trust_env=False
+    ) as http:
         await http.post("/_simulator/reset")
         yield http
 
@@ -54,13 +56,13 @@ def client_of(cluster: simulator.Proxmox, secret: str = SECRET) -> Proxmox:
         secret,
         ca_file=cluster.ca_file,
         gate=OpenGate(),
-        timeout=5,
+        timeout=60,
     )
 
 
 async def ended(pve: Proxmox, upid: str | None) -> Task:
     assert upid is not None
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while not (task := await pve.task(upid)).ended:
         assert time.monotonic() < until, f"{upid} does not end"
         await asyncio.sleep(0.02)
@@ -233,7 +235,7 @@ async def test_guests_that_are_guarded_at_once_share_one_group(
     pve: Proxmox, cluster: simulator.Proxmox, control: httpx.AsyncClient
 ) -> None:
     guests = [await a_vm(pve, vmid) for vmid in (101, 102, 103)]
-    making = {"POST /cluster/firewall/groups": 0.3}  # all have looked before one makes
+    making = {"POST /cluster/firewall/groups": 2}  # all have looked before one makes
     await control.put("/_simulator/settings", json={"delays": making})
 
     await asyncio.gather(
@@ -317,7 +319,7 @@ async def test_a_task_that_runs_is_listed_as_one_that_has_not_ended(
     pve: Proxmox, cluster: simulator.Proxmox, control: httpx.AsyncClient
 ) -> None:
     place = await a_vm(pve)
-    slow = {"delays": {"task qmstart": 1}}
+    slow = {"delays": {"task qmstart": 3}}
     await control.put("/_simulator/settings", json=slow)
     upid = await pve.start(place)
 

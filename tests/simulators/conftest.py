@@ -27,6 +27,7 @@ async def control(stripe_server: Simulator) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(
         base_url=stripe_server.url,
         headers={"Authorization": f"Bearer {STRIPE_KEY}"},
+        timeout=60,
         trust_env=False,
     ) as http:
         await http.post("/_simulator/reset")
@@ -38,7 +39,7 @@ async def sdk(
     stripe_server: Simulator, control: httpx.AsyncClient
 ) -> AsyncIterator[stripe.StripeClient]:
     """Stripe's own client."""
-    http = stripe.HTTPXClient(timeout=5)
+    http = stripe.HTTPXClient(timeout=60)
     yield stripe.StripeClient(
         STRIPE_KEY,
         base_addresses={"api": stripe_server.url},

@@ -60,7 +60,7 @@ async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
 @pytest.fixture
 async def http(shop: Shop) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(
-        base_url=shop.url, headers={"x-key": "key-abcd"}, timeout=5, trust_env=False
+        base_url=shop.url, headers={"x-key": "key-abcd"}, timeout=60, trust_env=False
     ) as client:
         yield client
 
@@ -137,7 +137,7 @@ async def test_an_executed_call_may_never_be_answered(http: httpx.AsyncClient) -
     with pytest.raises(httpx.RemoteProtocolError):
         await http.post("/apples/gala")
 
-    assert 0.25 < time.monotonic() - began < 20
+    assert 0.25 < time.monotonic() - began < 60
     book = await ledger(http)
     assert sold(book) == ["gala"]
     assert book["calls"][0]["status"] == "withheld"
@@ -207,16 +207,18 @@ async def test_a_seeded_draw_is_the_same_in_every_run(http: httpx.AsyncClient) -
 
 
 async def test_a_delayed_call_blocks_nobody_else(http: httpx.AsyncClient) -> None:
-    await http.put("/_simulator/settings", json={"delays": {"POST *": 4.0}})
+    await http.put("/_simulator/settings", json={"delays": {"POST *": 3.0}})
     began = time.monotonic()
 
     slow = asyncio.create_task(http.post("/apples/gala"))
-    await asyncio.sleep(0.05)
+    async with asyncio.timeout(60):
+        while not (await ledger(http))["calls"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
     await http.get("/apples/gala")
 
-    assert time.monotonic() - began < 3
+    assert not slow.done()
     await slow
-    assert time.monotonic() - began > 0.45
+    assert time.monotonic() - began >= 3
 
 
 async def test_what_was_answered_survives_the_simulator(
@@ -275,7 +277,7 @@ async def test_the_command_serves_within_a_second_and_ends_when_told(
 
         assert ready[:2] == ["ready", "stripe"]
         assert await process.wait() == 0
-        assert took < 10  # a second when nothing else runs
+        assert took < 30  # a second when nothing else runs
     finally:
         with suppress(ProcessLookupError):
             process.kill()

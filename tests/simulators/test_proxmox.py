@@ -23,6 +23,7 @@ def api(sim: proxmox.Proxmox) -> httpx.AsyncClient:
         base_url=f"{sim.api_url}/api2/json",
         headers=HEADERS,
         verify=ssl.create_default_context(cafile=str(sim.ca_file)),
+        timeout=60,
         trust_env=False,
     )
 
@@ -109,7 +110,7 @@ async def test_a_clone_goes_on_when_who_asked_for_it_is_killed(
 ) -> None:
     sim = built(tmp_path)
     await sim.start()
-    script = {"kind": kind, "op": "task qmclone", "victim": "nobody", "seconds": 0.3}
+    script = {"kind": kind, "op": "task qmclone", "victim": "nobody", "seconds": 2}
     async with httpx.AsyncClient(trust_env=False) as http:
         await http.put(f"{sim.url}/_simulator/faults", json=[script])
     async with api(sim) as http:

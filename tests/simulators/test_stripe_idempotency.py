@@ -49,9 +49,11 @@ async def test_other_parameters_under_the_same_key_are_refused(
 async def test_a_second_request_while_the_first_still_runs_is_a_conflict(
     sdk: stripe.StripeClient, control: httpx.AsyncClient
 ) -> None:
-    await script(control, kind="slow", seconds=0.4)
+    await script(control, kind="slow", seconds=2)
     first = asyncio.create_task(sdk.v1.customers.create_async(CUSTOMER, KEY))
-    await asyncio.sleep(0.1)
+    async with asyncio.timeout(60):
+        while not (await control.get("/_simulator/ledger")).json()["calls"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
 
     with pytest.raises(stripe.StripeError) as refused:
         await sdk.v1.customers.create_async(CUSTOMER, KEY)
