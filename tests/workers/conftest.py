@@ -61,7 +61,7 @@ async def catcher(tmp_path: Path) -> AsyncIterator[mail.Mail]:
     await sim.stop()
 
 
-async def until(holds: Callable[[], object], *, within: float = 20) -> None:
+async def until(holds: Callable[[], object], *, within: float = 60) -> None:
     """Waits for it; AssertionError if it does not come."""
     deadline = time.monotonic() + within
     while not holds():

@@ -202,16 +202,24 @@ async def test_a_log_that_was_changed_as_a_whole_is_told_in_no_time(
                 entity="job",
             )
         await session.commit()
-    began = time.process_time()
-    assert said(await audit.verify(db)) == []
-    untouched = time.process_time() - began
+
+    async def cost() -> tuple[float, Verdict]:
+        """Of several looks the one least disturbed by others."""
+        spent = []
+        for _ in range(3):
+            began = time.process_time()
+            verdict = await audit.verify(db)
+            spent.append(time.process_time() - began)
+        return min(spent), verdict
+
+    untouched, verdict = await cost()
+    assert said(verdict) == []
 
     superuser.execute(f"update audit_events set actor = 'x' where {OURS}")
-    began = time.process_time()
-    found = said(await audit.verify(db))
+    changed, verdict = await cost()
 
-    assert [seq for seq, _ in found] == list(range(1, 1010))
-    assert time.process_time() - began < 20 * untouched
+    assert [seq for seq, _ in said(verdict)] == list(range(1, 1010))
+    assert changed < 20 * untouched
 
 
 @pytest.mark.parametrize("seq", [1, 4, 9])
@@ -320,15 +328,24 @@ async def test_a_file_that_answers_late_holds_up_nothing_else(
     file = tmp_path / "away"
     os.mkfifo(file)
     kept: list[str] = []
-    back = threading.Timer(1.0, lambda: kept.append(file.read_text()))
-    back.start()
+    held_up = threading.Event()
+
+    def back() -> None:
+        """Once something else has been done meanwhile; sooner or later in any case."""
+        held_up.wait(20)
+        kept.append(file.read_text())
+
+    reading = threading.Thread(target=back)
+    reading.start()
     meanwhile = 0
 
     anchoring = asyncio.create_task(DailyAnchor(written, vault, file).round())
     while not anchoring.done():
         await asyncio.sleep(0.01)
         meanwhile += 1
-    back.join(timeout=20)
+        if meanwhile > 10:
+            held_up.set()
+    reading.join(timeout=20)
 
     assert meanwhile > 10
     assert len(anchors.read(kept, vault)[0]) == 1

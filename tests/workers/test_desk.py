@@ -124,7 +124,7 @@ async def test_a_mail_about_what_is_over_when_it_goes_out_says_so(
 async def test_two_hundred_alerts_are_a_handful_of_mails_and_each_is_in_one(
     db: Database, relay: Relay, catcher: mail.Mail
 ) -> None:
-    desk = Desk(db, Manners(burst=5, digest_every=60))
+    desk = Desk(db, Manners(burst=5, digest_every=3600))
     words = await alert(db, count=150)
     words += await alert(db, "conflict", count=50)
     for _ in range(3):
@@ -146,7 +146,7 @@ async def test_two_hundred_alerts_are_a_handful_of_mails_and_each_is_in_one(
 async def test_a_trickle_that_goes_on_becomes_digests(
     db: Database, relay: Relay, catcher: mail.Mail
 ) -> None:
-    desk, words = Desk(db, Manners(burst=3, digest_every=60)), []
+    desk, words = Desk(db, Manners(burst=3, digest_every=3600)), []
     for _ in range(10):
         words += await alert(db)
         await desk.round()

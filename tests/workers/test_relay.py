@@ -5,8 +5,6 @@ import base64
 import hashlib
 import hmac
 import json
-import socket
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -30,6 +28,7 @@ from models.queries import alerts
 from models.queries.outbox import OPERATOR, tell
 from models.states import AlertStatus, OutboxStatus
 from models.tenants import MIGRAHOSTING
+from tests.conftest import free_port
 from tests.workers.conftest import Answer, Receiver, ok, receiving, until
 from workers.mails import Mails, PostOffice
 from workers.relay import SCHEDULE, Relay
@@ -160,6 +159,7 @@ async def test_whatever_is_not_2xx_is_tried_again_under_the_same_id(
         message_id = await tell_hook(db)
         began = utc_now()
         await settled(relay, "webhook")
+        ended = utc_now()
         again = await row(db, message_id)
         await settled(relay, "webhook")
         assert len(receiver.got) == 1, "before its time, or by a redirect"
@@ -167,8 +167,8 @@ async def test_whatever_is_not_2xx_is_tried_again_under_the_same_id(
         await settled(relay, "webhook")
 
     assert again.status == OutboxStatus.QUEUED
-    wait = (again.next_at - began).total_seconds()
-    assert SCHEDULE[0] * 0.8 <= wait < SCHEDULE[0] * 1.2 + 5
+    assert (again.next_at - began).total_seconds() >= SCHEDULE[0] * 0.8
+    assert (again.next_at - ended).total_seconds() <= SCHEDULE[0] * 1.2
     first, second = receiver.got
     assert first.headers["webhook-id"] == second.headers["webhook-id"]
     assert (await row(db, message_id)).status == OutboxStatus.SENT
@@ -214,9 +214,7 @@ async def test_a_gone_endpoint_is_turned_off_and_on_again_by_resolving_its_alert
 async def test_an_endpoint_that_never_answers_is_turned_off_and_misses_nothing(
     db: Database,
 ) -> None:
-    with socket.socket() as door:
-        door.bind(("127.0.0.1", 0))
-        dead = f"http://127.0.0.1:{door.getsockname()[1]}/hook"
+    dead = f"http://127.0.0.1:{free_port()}/hook"
     relay = hook(db, dead)
     message_id = await tell_hook(db)
     async with db.platform() as session:
@@ -292,7 +290,7 @@ async def test_many_processes_send_each_message_once(db: Database) -> None:
     async with receiving() as receiver:
         relays = [hook(db, receiver.url) for _ in range(3)]
         sent = {str(await tell_hook(db)) for _ in range(30)}
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             while len(receiver.got) < 30:
                 await asyncio.gather(*(relay.round("webhook") for relay in relays))
                 await asyncio.sleep(0.05)
@@ -335,7 +333,7 @@ class Post:
 
     async def send(self, *, to: str, **_: object) -> None:
         if to == "slow@example.com":
-            await asyncio.sleep(30)
+            await asyncio.Event().wait()
         self.sent.append(to)
 
 
@@ -347,10 +345,8 @@ async def test_a_slow_recipient_delays_nobody_else(db: Database) -> None:
     for number in range(5):
         await tell_mail(db, f"quick{number}@example.com")
 
-    began = time.monotonic()
     sending = asyncio.create_task(relay.round("mail"))
     await until(lambda: len(office.sent) == 5)
-    assert time.monotonic() - began < 10
     sending.cancel()
     for trying in relay._trying["mail"]:
         trying.cancel()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import pytest
 from temporalio.testing import WorkflowEnvironment
@@ -36,7 +37,9 @@ SETTINGS = {
 @pytest.fixture
 async def temporal() -> AsyncIterator[WorkflowEnvironment]:
     async with await WorkflowEnvironment.start_local(
-        dev_server_existing_path=program(), dev_server_log_level="error"
+        dev_server_existing_path=program(),
+        dev_server_log_level="error",
+        dev_server_startup_timeout=timedelta(seconds=60),
     ) as environment:
         yield environment
 
@@ -98,7 +101,7 @@ def started(**settings: str) -> Iterator[Started]:
 
 def ends_well(worker: Started, sign: signal.Signals) -> None:
     worker.send_signal(sign)
-    _, said = worker.communicate(timeout=20)
+    _, said = worker.communicate(timeout=60)
     # The client's own threads may complain that the interpreter has ended.
     assert worker.returncode == 0, said
     assert "Traceback" not in said
