@@ -26,9 +26,12 @@ def test_a_long_word_costs_no_more_than_many_short_ones() -> None:
     """Any server may send a report, and everybody waits for whoever reads it."""
 
     def taken(words: bytes) -> float:
-        began = time.process_time()
-        assert bounce_of(REPORT % (uuid4().hex.encode(), words)) is not None
-        return time.process_time() - began
+        spent = []
+        for _ in range(3):
+            began = time.process_time()
+            assert bounce_of(REPORT % (uuid4().hex.encode(), words)) is not None
+            spent.append(time.process_time() - began)
+        return min(spent)  # the one least disturbed by others
 
     short = max(taken(b"a " * 25_000), 0.01)
     assert taken(b"a" * 50_000) < 20 * short

@@ -29,8 +29,7 @@ async def test_a_connection_that_the_server_ended_is_replaced_unseen(
             " where pid = any(%s)",
             [backends],
         )
-    # Until the kernel has told of the end.
-    await asyncio.sleep(0.2)
+    await ended(app_url, *backends)
 
     for _ in range(3):
         async with db.platform() as session:
@@ -48,8 +47,19 @@ async def test_whoever_only_listens_has_the_kernel_look_whether_the_server_is_th
         async with db.platform() as session:
             await _ask(session, "select pg_notify('mpanel_jobs', 'x')")
             await session.commit()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert [one.payload async for one in ear.notifies(stop_after=1)] == ["x"]
+
+
+async def ended(app_url: str, *backends: int) -> None:
+    """Until none of these is left; each has told its client before."""
+    left = "select count(*) from pg_stat_activity where pid = any(%s)"
+    async with (
+        asyncio.timeout(60),
+        await psycopg.AsyncConnection.connect(app_url, autocommit=True) as another,
+    ):
+        while (await (await another.execute(left, [[*backends]])).fetchone()) != (0,):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
 
 
 async def _backends(db: Database) -> list[int]:

@@ -10,6 +10,7 @@ import pytest
 
 from models.database import Database
 from models.direct import Direct
+from tests.models.test_database import ended
 
 _WHO = "select pg_backend_pid()"
 
@@ -66,8 +67,7 @@ async def test_a_connection_that_the_server_ended_is_replaced_unseen(
 ) -> None:
     both = await asyncio.gather(*(_pid(direct) for _ in range(2)))
     await _end(app_url, *both)
-    # Until the kernel has told of the end.
-    await asyncio.sleep(0.2)
+    await ended(app_url, *both)
 
     assert not {*both} & {await _pid(direct), await _pid(direct)}
 
@@ -89,7 +89,7 @@ async def test_whoever_does_not_wait_leaves_nothing_to_the_next(direct: Direct) 
     pid = await _pid(direct)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
-            await direct.row("select 'late' from pg_sleep(1)", {})
+            await direct.row("select 'late' from pg_sleep(5)", {})
 
     assert await direct.row("select 'next'", {}) == ("next",)
     assert await _pid(direct) != pid

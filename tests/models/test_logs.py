@@ -162,9 +162,12 @@ def test_a_long_word_is_looked_through_in_no_time(word: str) -> None:
     """A provider's answer may be of any length, and the loop waits for it."""
 
     def taken(text: str) -> float:
-        began = time.process_time()
-        redacted(text)
-        return time.process_time() - began
+        spent = []
+        for _ in range(3):
+            began = time.process_time()
+            redacted(text)
+            spent.append(time.process_time() - began)
+        return min(spent)  # the one least disturbed by others
 
     short = max(taken("token a " * 5_000), 0.01)
     assert taken("token " + word * (40_000 // len(word))) < 30 * short
