@@ -428,7 +428,7 @@ async def world(
     if around is not None:
         wired.activities = [around(one) for one in wired.activities]
     await _server_row(db, made)
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with httpx.AsyncClient(timeout=60, trust_env=False) as http:
         for simulator in made.all:
             await http.post(f"{simulator.url}/_simulator/reset")
         progress = ProgressWriter(db)

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlmodel import select
 
 from activities.effects import EffectLedger
+from models.alerts import Alert
 from models.backups import Backup
 from models.effects import Effect
 from models.jobs import Job
@@ -39,7 +40,9 @@ async def orders_are_fulfilled(scene: Scene, boss: dict[str, str]) -> None:
         read = partial(fired, here, provider)
         await here.until(read, lambda count: count > 0, within=PATIENT)
         await here.fault(provider)
-    await decided_by_code(scene, boss, job)
+    # Its site and its record were refused; what a code is for must not change any more.
+    await here.until(partial(alerted, here, job), lambda count: count == 2)
+    await decided_by_code(scene, boss, await here.read(Job, job.id))
 
 
 async def decided_by_code(scene: Scene, boss: dict[str, str], job: Job) -> None:
@@ -107,6 +110,13 @@ async def what_we_made(scene: Scene) -> None:
         scene.planted.keep(f"seal of {archive.id}", base64.b64encode(seal).decode())
     assert made
     assert archives
+
+
+async def alerted(here: World, job: Job) -> int:
+    """How often operators were told that it waits."""
+    async with here.db.platform() as session:
+        found = await session.exec(select(Alert.count).where(Alert.job_id == job.id))
+        return sum(found.all())
 
 
 async def fired(here: World, provider: str) -> int:

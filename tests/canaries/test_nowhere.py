@@ -20,6 +20,7 @@ from workers.dev import postgres as embedded
 
 # The mail server of the test warns of what it does itself when somebody logs in.
 @pytest.mark.filterwarnings("ignore:Session.login_data:DeprecationWarning")
+@pytest.mark.timeout(600)
 async def test_forty_planted_secrets_are_found_nowhere(
     scene: Scene,
     db: Database,

@@ -19,5 +19,5 @@ def mpanel(
         input=said,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )

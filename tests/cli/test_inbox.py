@@ -31,7 +31,7 @@ from models.tenants import MIGRAHOSTING
 from models.users import Role
 from tests.api import rows
 from tests.api.conftest import add_user, app, no_temporal, settings
-from tests.api.live import Site, live
+from tests.api.live import SOON, Site, live
 from tests.api.people import enrol, log_in, person
 from workers.cli.client import Api, CallFailed, Login, keep, kept, told
 from workers.cli.following import states
@@ -60,8 +60,9 @@ class Terminal:
     typed: str = ""
     environment: dict[str, str] = field(default_factory=dict)
 
-    async def __call__(self, *words: str, typed: str = "") -> Said:
-        process = await asyncio.create_subprocess_exec(
+    async def begin(self, *words: str) -> asyncio.subprocess.Process:
+        """A command that goes on for a while."""
+        return await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "workers.cli",
@@ -71,7 +72,10 @@ class Terminal:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        async with asyncio.timeout(60):
+
+    async def __call__(self, *words: str, typed: str = "") -> Said:
+        process = await self.begin(*words)
+        async with asyncio.timeout(120):
             out, err = await process.communicate(typed.encode())
         return Said(out.decode(), err.decode(), process.returncode or 0)
 
@@ -130,7 +134,9 @@ async def test_the_tokens_are_kept_for_their_owner_alone_and_end_with_the_login(
     assert (await mpanel("logout")).code == 0
 
     assert not mpanel.file.exists()
-    async with httpx.AsyncClient(base_url=mpanel.url, trust_env=False) as client:
+    async with httpx.AsyncClient(
+        base_url=mpanel.url, timeout=SOON, trust_env=False
+    ) as client:
         answer = await client.get(
             "/api/auth/me", headers={"Authorization": f"Bearer {kept['token']}"}
         )
@@ -319,9 +325,7 @@ async def test_what_is_found_and_what_is_not(mpanel: Terminal, db: Database) -> 
     )
 
 
-async def test_a_job_is_watched_until_it_ends(
-    mpanel: Terminal, site: Site, db: Database
-) -> None:
+async def test_a_job_is_watched_until_it_ends(mpanel: Terminal, db: Database) -> None:
     job = await waiting(db)
     step = JobStep(
         tenant_id=job.tenant_id,
@@ -335,24 +339,25 @@ async def test_a_job_is_watched_until_it_ends(
         tries=1,
     )
     await rows.add(db, step)
-    watching = asyncio.create_task(mpanel("inbox", "watch", str(job.id)))
-    async with asyncio.timeout(60):
-        while not site.parts.feed.open:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+    watching = await mpanel.begin("inbox", "watch", str(job.id))
+    assert watching.stdout is not None
+    async with asyncio.timeout(120):
+        began = [(await watching.stdout.readline()).decode() for _ in range(2)]
     async with db.platform() as session:
         row = await session.get_one(Job, job.id)
         row.status, row.reason = JobStatus.FAILED, None
         (await session.get_one(JobStep, step.id)).status = StepStatus.SUCCEEDED
         await session.commit()
 
-    said = await watching
+    async with asyncio.timeout(120):
+        out, err = await watching.communicate()
 
-    assert said.code == 0, said.err
-    assert said.out.splitlines() == [
-        "create_site parked",
-        "job needs_attention",
-        "create_site succeeded",
-        "job failed",
+    assert watching.returncode == 0, err
+    assert [*began, *out.decode().splitlines(keepends=True)] == [
+        "create_site parked\n",
+        "job needs_attention\n",
+        "create_site succeeded\n",
+        "job failed\n",
     ]
 
 
@@ -555,7 +560,9 @@ async def test_an_abort_asks_for_a_code_and_is_then_done(
     strict = settings.model_copy(update={"second_factor": Demand.OPERATORS})
     async with live(strict, db) as site:
         user, job = await person(db), await waiting(db)
-        async with httpx.AsyncClient(base_url=site.url, trust_env=False) as http:
+        async with httpx.AsyncClient(
+            base_url=site.url, timeout=SOON, trust_env=False
+        ) as http:
             login = (await log_in(http, user)).json()
             phone, _ = await enrol(http, login["token"])
         async with db.platform() as session:

@@ -21,7 +21,7 @@ def told(*words: str) -> str:
         env={"PATH": os.environ["PATH"], "MPANEL_SECRET_KEY": PLANTED},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     ).stdout
 
 

@@ -25,7 +25,7 @@ def mpanel(url: str, *words: str) -> "subprocess.CompletedProcess[str]":
         env={"PATH": os.environ["PATH"], "MPANEL_DATABASE_URL": url},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
 
 

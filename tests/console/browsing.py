@@ -45,6 +45,7 @@ class Tab:
     async def log_in(self, email: str, password: str = PASSWORD) -> None:
         """By the form, wherever it is asked for."""
         await self.page.get_by_label("E-mail address").fill(email)
+        await self.page.wait_for_load_state()  # its script sends the form
         await self.page.get_by_label("Password").fill(password)
         await self.page.get_by_role("button", name="Log in").click()
 
@@ -55,6 +56,7 @@ class Tab:
 
     async def fits(self) -> None:
         """Nothing stands beyond the window's width; what can be pressed can be hit."""
+        await self.page.wait_for_load_state()  # the page may stand there, unstyled
         width = (self.page.viewport_size or DESKTOP)["width"]
         found = await self.page.evaluate(
             _MEASURED

@@ -1,12 +1,12 @@
 """A worker, a Temporal with its UI, the web process at a port, and a browser."""
 
 import asyncio
-import contextlib
 import os
 import shutil
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -24,6 +24,7 @@ from api.settings import ApiSettings
 from models.database import Database
 from models.users import Role, User
 from tests.api.conftest import SECRET_KEY, add_user
+from tests.api.live import up
 from tests.conftest import free_port
 from tests.console.browsing import PASSWORD, Tab, open_tab
 from tests.world import DOMAIN, VAULT_KEY, Providers, World, providers, world
@@ -60,6 +61,7 @@ async def temporal() -> AsyncIterator[Temporal]:
         dev_server_existing_path=program(),
         dev_server_log_level="error",
         search_attributes=list(search.KEYS),
+        dev_server_startup_timeout=timedelta(seconds=60),
         ui=True,
         ui_port=ui_port,
         dev_server_extra_args=["--ui-disable-news-fetch", *dynamic_flags()],
@@ -80,14 +82,8 @@ async def simulators(
 async def here(
     simulators: Providers, db: Database, temporal: Temporal
 ) -> AsyncIterator[World]:
-    """A world whose steps give up after a second of trouble."""
-    async with world(
-        simulators,
-        db,
-        temporal.target,
-        patience_seconds=1.0,
-        undo_patience_seconds=0.5,
-    ) as made:
+    """A world whose providers refuse when they are told to."""
+    async with world(simulators, db, temporal.target) as made:
         yield made
 
 
@@ -127,12 +123,8 @@ async def panel(
     )
     server = Server(app, config)
     serving = asyncio.create_task(server._serve())
-    async with httpx.AsyncClient(trust_env=False) as http:
-        while True:
-            with contextlib.suppress(httpx.TransportError):
-                await http.get(f"{url}/api/health")
-                break
-            await asyncio.sleep(0.05)
+    async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as http:
+        await up(http)
     yield url
     server.handle_exit(signal.SIGTERM, None)
     await serving

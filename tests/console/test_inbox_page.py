@@ -12,14 +12,13 @@ from models.states import Act, JobKind, JobStatus, OrderStatus
 from models.users import User
 from tests.console.browsing import DESKTOP, PHONE
 from tests.console.conftest import OpenTab
-from tests.console.jobs import waiting
+from tests.console.jobs import parked_at_site, waiting
 from tests.judge import balanced, golden
 from tests.workflows.operator import abort_order, refunds
 from tests.workflows.paths import (
     finished,
     job_of_line,
     paid_order,
-    parked_at_site,
     rows,
 )
 from tests.world import World

@@ -14,7 +14,8 @@ from models.states import Act
 from models.users import User
 from tests.console.browsing import PASSWORD, PHONE
 from tests.console.conftest import OpenTab
-from tests.workflows.paths import parked_at_site, rows
+from tests.console.jobs import parked_at_site
+from tests.workflows.paths import rows
 from tests.world import World
 
 

@@ -1,5 +1,6 @@
 """An operator in the real Temporal UI: finds what waits, reads why, decides by code."""
 
+import asyncio
 import re
 from typing import Any
 
@@ -13,8 +14,9 @@ from models.states import JobStatus
 from models.users import Role, User
 from tests.api.conftest import add_user, token_of
 from tests.console.conftest import Temporal
+from tests.console.jobs import parked_at_site
 from tests.judge import golden
-from tests.workflows.paths import finished, parked_at_site, rows
+from tests.workflows.paths import finished, rows
 from tests.world import World
 
 SLOW = 60_000  # ms; the machine may be busy
@@ -32,6 +34,7 @@ async def test_an_operator_decides_in_the_temporal_ui(
     page.set_default_timeout(SLOW)
     expect.set_options(timeout=SLOW)
 
+    await listed(here, website.workflow_id, NEEDS_ATTENTION)
     await search(page, temporal, NEEDS_ATTENTION)
     await page.get_by_role("link", name=website.workflow_id).click()
 
@@ -56,6 +59,15 @@ async def test_an_operator_decides_in_the_temporal_ui(
     assert (decision.via, decision.verified) == ("signal", True)
     await golden(here, orders=1)
     await page.close()
+
+
+async def listed(here: World, workflow_id: str, query: str) -> None:
+    """Temporal finds a run a moment after its row has changed; the UI asks once."""
+    async with asyncio.timeout(60):
+        while workflow_id not in [  # noqa: ASYNC110
+            one.id async for one in here.client.list_workflows(query)
+        ]:
+            await asyncio.sleep(0.05)
 
 
 async def search(page: Page, temporal: Temporal, query: str) -> None:
@@ -95,7 +107,7 @@ async def signal(page: Page, name: str, request: str) -> None:
 async def code_for(panel: str, db: Database, user: User, job_id: Any) -> str:
     """What the API gives to a named user for one act on one job."""
     token = await token_of(db, user)
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with httpx.AsyncClient(timeout=60, trust_env=False) as http:
         answer = await http.post(
             f"{panel}/api/jobs/{job_id}/codes",
             json={"act": "retry"},

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from typing import Final
 from uuid import UUID
 
+import pytest
+
 from api.settings import ApiSettings
 from models.database import Database
 from models.tenants import MIGRAHOSTING
@@ -25,6 +27,7 @@ USUALLY: Final = 8
 EXAMPLES: Final = int(os.environ.get("MPANEL_FUZZ_EXAMPLES", str(USUALLY)))
 
 
+@pytest.mark.timeout(600)
 async def test_whatever_is_sent_is_answered_as_documented_and_by_the_tenants_own(
     settings: ApiSettings, db: Database, owner_url: str
 ) -> None:

@@ -15,6 +15,7 @@ from models.base import utc_now
 from models.cloudpods import CloudPodSave
 from models.database import Database
 from models.payments import UnclaimedPayment
+from models.queries.outbox import OPERATOR
 from models.states import BackupStatus, SaveKind
 from models.tenants import MIGRAHOSTING
 from models.users import Role
@@ -103,7 +104,7 @@ def names(owner_url: str, tenant: UUID) -> set[str]:
         for table, columns in _tables(connection).items():
             for column in columns & {"id", *_NAMES}:
                 found |= {one for (one,) in _of(connection, table, tenant, column)}
-    return found - {"", None} | {"pi_nobodys", "cus_nobodys"}
+    return found - {"", None, OPERATOR} | {"pi_nobodys", "cus_nobodys"}
 
 
 def foreign(text: str, hidden: Iterable[str]) -> set[str]:
