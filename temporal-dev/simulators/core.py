@@ -10,8 +10,8 @@ what it shall do wrong. It works the same behind HTTP, SSH, SFTP and SMTP:
         call.answer("0")                                       # for the ledger
     # Garbled and Withheld are raised here, after the effect; the answer goes out below
 
-Entering counts the call in every fault script it matches, waits the set delays, and
-raises what happens *before* the effect: `Refused` (reject, fail, throttle) or
+Entering counts the call in every fault script it matches, waits the set delays, is
+held, and raises what happens *before* the effect: `Refused` (reject, fail, throttle) or
 `Withheld` (kill_before). Leaving raises what happens *after* it: `Refused`
 (execute_then_fail), `Garbled`, or `Withheld` (execute_then_timeout, execute_then_kill),
 also when the block itself raised Refused. So a server opens the call, does its work
@@ -29,7 +29,12 @@ be in SQLite (files) is done before the change that makes it true.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -53,7 +58,7 @@ from simulators.store import Store
 
 __all__ = ["Call", "Garbled", "Killed", "Refused", "Simulator", "Withheld"]
 
-_SLOW_SECONDS, _SILENT_SECONDS = 5.0, 30.0
+_SLOW_SECONDS, _SILENT_SECONDS, _HELD_SECONDS = 5.0, 30.0, 60.0
 
 
 class Call:
@@ -136,9 +141,14 @@ class Simulator:
     async def call(self, op: str, account: str = "") -> AsyncIterator[Call]:
         """Raises Refused, Garbled and Withheld as the module's docstring tells."""
         id, script = self.store.begin_call(op, account)
-        call = Call(self.store, id, script)
+        call, rescripted = Call(self.store, id, script), self.store.rescripted
         with self._noting_the_answer(call):
             await asyncio.sleep(self._delay(op, script))
+            if script and script.kind == "hold":
+                seconds = _HELD_SECONDS if script.seconds is None else script.seconds
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(seconds):
+                        await rescripted.wait()
             if script:
                 self._fail_before(script)
             try:

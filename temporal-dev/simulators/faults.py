@@ -4,6 +4,7 @@ reject                 the provider says no; nothing happened         400
 fail                   5xx before anything happened                   500
 throttle               429 with Retry-After; nothing happened         429
 slow                   `seconds` (5) late, then as usual
+hold                   waits until the scripts are others, `seconds` (60) at most
 garbage                it happened; the answer is unreadable
 execute_then_timeout   it happened; no answer for `seconds` (30), then a dead line
 execute_then_fail      it happened; the answer is 5xx                 500
@@ -23,7 +24,7 @@ from typing import Any, Self
 
 STATUS = {"reject": 400, "fail": 500, "throttle": 429, "execute_then_fail": 500}
 KILLS = frozenset({"kill_before", "execute_then_kill"})
-KINDS = KILLS | STATUS.keys() | {"slow", "garbage", "execute_then_timeout"}
+KINDS = KILLS | STATUS.keys() | {"slow", "hold", "garbage", "execute_then_timeout"}
 
 
 class Refused(Exception):

@@ -5,6 +5,7 @@ that what was answered is still there after kill -9. A write takes well under a
 millisecond, which is why it is not sent to a thread.
 """
 
+import asyncio
 import json
 import sqlite3
 import time
@@ -41,6 +42,8 @@ class Store:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.executescript(_SCHEMA)
+        # Set, and another one, when the scripts are others.
+        self.rescripted = asyncio.Event()
 
     @contextmanager
     def change(self) -> Iterator[None]:
@@ -155,6 +158,7 @@ class Store:
                 "INSERT INTO faults (position, script) VALUES (?, ?)",
                 [(i, json.dumps(vars(script))) for i, script in enumerate(scripts)],
             )
+        self._let_go()
 
     def setting(self, name: str, default: Any = None) -> Any:
         """A value kept over restarts."""
@@ -175,10 +179,16 @@ class Store:
             for table in ("objects", "effects", "calls", "faults", "settings"):
                 self._db.execute(f"DELETE FROM {table}")
             self._db.execute("DELETE FROM sqlite_sequence")
+        self._let_go()
 
     def close(self) -> None:
         """Ends the connection; the file stays."""
         self._db.close()
+
+    def _let_go(self) -> None:
+        """Whoever is held goes on."""
+        self.rescripted.set()
+        self.rescripted = asyncio.Event()
 
     def _select(self, sql: str, values: tuple[Any, ...]) -> list[dict[str, Any]]:
         cursor = self._db.execute(sql, values)

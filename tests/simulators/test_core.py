@@ -221,6 +221,20 @@ async def test_a_delayed_call_blocks_nobody_else(http: httpx.AsyncClient) -> Non
     assert time.monotonic() - began >= 3
 
 
+async def test_a_held_call_goes_on_when_its_script_is_taken_back(
+    http: httpx.AsyncClient,
+) -> None:
+    await script(http, kind="hold", op="POST *")
+    held = asyncio.create_task(http.post("/apples/gala"))
+    await asyncio.sleep(0.2)
+    assert (held.done(), sold(await ledger(http))) == (False, [])
+
+    await http.delete("/_simulator/faults")
+
+    assert (await held).status_code == 201
+    assert sold(await ledger(http)) == ["gala"]
+
+
 async def test_what_was_answered_survives_the_simulator(
     shop: Shop, http: httpx.AsyncClient
 ) -> None:
