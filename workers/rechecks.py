@@ -56,7 +56,8 @@ class Rechecks:
             due = found.all()
         for effect in due:
             try:
-                await self._check(effect)
+                if await self._taken(effect):
+                    await self._check(effect)
             except Exception as error:  # noqa: BLE001 - it delays no other look
                 _log.warning(
                     "recheck_put_off",
@@ -65,6 +66,17 @@ class Rechecks:
                     error=redacted(f"{type(error).__name__}: {error}"),
                 )
                 await self._put_off(effect)
+
+    async def _taken(self, effect: Effect) -> bool:
+        """Of several processes one looks, and tells of what it finds. If it dies,
+        another does as soon as a first look would be due."""
+        async with self._db.platform() as session:
+            row = await session.get_one(Effect, effect.id, with_for_update=True)
+            if not _same(row, effect):
+                return False
+            row.check_at = effect.check_at = utc_now() + CHECKS[0]
+            await session.commit()
+        return True
 
     async def _check(self, effect: Effect) -> None:
         async with self._db.platform() as session:

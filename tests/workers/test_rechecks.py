@@ -4,11 +4,13 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from sqlmodel import select
 
 from models.base import utc_now
 from models.database import Database
 from models.effects import Effect
 from models.jobs import Job
+from models.outbox import OutboxMessage
 from models.states import EffectState, JobKind, JobStatus
 from models.tenants import MIGRAHOSTING
 from workers.rechecks import Check, Rechecks
@@ -34,10 +36,8 @@ class Provider:
         self.removed.append(effect.reference)
 
 
-@pytest.mark.parametrize("meanwhile", [False, True])
-async def test_what_was_taken_up_again_during_the_look_stays(
-    db: Database, meanwhile: bool
-) -> None:
+async def due(db: Database) -> Effect:
+    """Of a job that has failed: it is to be looked at now."""
     job = Job(
         tenant_id=MIGRAHOSTING,
         kind=JobKind.WEBSITE_PROVISION,
@@ -59,6 +59,14 @@ async def test_what_was_taken_up_again_during_the_look_stays(
         await session.flush()
         session.add(effect)
         await session.commit()
+    return effect
+
+
+@pytest.mark.parametrize("meanwhile", [False, True])
+async def test_what_was_taken_up_again_during_the_look_stays(
+    db: Database, meanwhile: bool
+) -> None:
+    effect = await due(db)
     there = Provider(db, meanwhile=meanwhile)
     checks = {("any", "site"): Check(there.exists, there.remove)}
 
@@ -68,3 +76,24 @@ async def test_what_was_taken_up_again_during_the_look_stays(
     async with db.platform() as session:
         row = await session.get_one(Effect, effect.id)
     assert row.state == (EffectState.PRESENT if meanwhile else EffectState.REMOVED)
+
+
+async def test_what_one_worker_has_just_removed_another_does_not_settle_untold(
+    db: Database,
+) -> None:
+    await due(db)
+
+    async def is_gone(_: Effect) -> bool:
+        return False
+
+    async def remove(effect: Effect) -> None:
+        second = Check(is_gone, there.remove)
+        await Rechecks(db, {("any", "site"): second}).round()
+        await there.remove(effect)
+
+    there = Provider(db, meanwhile=False)
+    await Rechecks(db, {("any", "site"): Check(there.exists, remove)}).round()
+
+    async with db.platform() as session:
+        [told] = (await session.exec(select(OutboxMessage))).all()
+    assert (told.template, there.removed) == ("effect.orphan", ["mp1"])
