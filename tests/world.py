@@ -28,6 +28,7 @@ from sqlmodel import select
 from temporalio.client import Client
 
 from activities.calls import JobRef
+from models.backups import BackupPlan
 from models.database import Database, asking
 from models.jobs import Job
 from models.ordering import Line, OrderRequest, RepeatKey
@@ -35,7 +36,7 @@ from models.orders import Order
 from models.queries.orders import place
 from models.seed import seed_catalogue
 from models.servers import Server
-from models.states import OPEN_JOBS, JobKind, JobStatus
+from models.states import CLOUDPOD_ACTS, OPEN_JOBS, JobKind, JobStatus
 from models.tenants import MIGRAHOSTING
 from models.websites import Website
 from workers.build import build
@@ -47,7 +48,9 @@ from workers.settings import WorkerSettings
 from workers.steps import StepInterceptor
 from workers.wiring import Wired, wire
 from workflows.engine.plugin import engine_plugin
+from workflows.names import life_id
 from workflows.queues import ALL, node_queue
+from workflows.schedules import BackupSchedules
 
 T = TypeVar("T")
 Activity = Callable[..., Any]
@@ -56,6 +59,8 @@ POWERDNS_KEY = "powerdns-test-key"
 PVE_TOKEN, PVE_SECRET = "mpanel@pve!tests", "the-token-of-the-tests"
 NODE_QUEUES = tuple(node_queue(name) for name in ("pve1", "pve2", "pve3"))
 DOMAIN = "sites.example.net"
+# Seconds until what a test waits for will not come; the machine may be slow.
+PATIENT = 90.0
 VAULT_KEY = f"v1:{base64.b64encode(bytes(range(32))).decode()}"
 GROWTH = (("wp_growth", "hosting"), ("daily_backups_30d", "addon"))
 
@@ -319,7 +324,7 @@ class World:
         async with self.db.platform() as session:
             return await session.get_one(table, id)
 
-    async def ended(self, job: Job, *, within: float = 30) -> Job:
+    async def ended(self, job: Job, *, within: float = PATIENT) -> Job:
         """The job when it is no longer open."""
         return await self.until(
             lambda: self.read(Job, job.id),
@@ -327,7 +332,7 @@ class World:
             within=within,
         )
 
-    async def parked(self, job: Job, *, within: float = 30) -> Job:
+    async def parked(self, job: Job, *, within: float = PATIENT) -> Job:
         """The job when it needs attention."""
         return await self.until(
             lambda: self.read(Job, job.id),
@@ -340,7 +345,7 @@ class World:
         read: Callable[[], Awaitable[T]],
         holds: Callable[[T], bool],
         *,
-        within: float = 30,
+        within: float = PATIENT,
     ) -> T:
         """What was read when it holds; AssertionError tells the last state."""
         deadline = time.monotonic() + within
@@ -364,13 +369,17 @@ class World:
     async def reset(self) -> None:
         """Ends this test's runs and forgets what the simulators did."""
         async with self.db.platform() as session:
-            open_jobs = (
-                await session.exec(select(Job).where(Job.started_generation > 0))
-            ).all()
-        for job in open_jobs:
-            handle = self.client.get_workflow_handle(job.workflow_id)
+            jobs = (await session.exec(select(Job))).all()
+            planned = (await session.exec(select(BackupPlan.website_id))).all()
+        acts = [job for job in jobs if job.kind in CLOUDPOD_ACTS]
+        # A life whose act is ended begins the next one, so it goes first.
+        lives = {life_id(act.subject_id) for act in acts}
+        for run in (*lives, *(job.workflow_id for job in jobs)):
             with contextlib.suppress(Exception):
-                await handle.terminate("end of the test")
+                await self.client.get_workflow_handle(run).terminate("end of the test")
+        for website in {*planned} - {None}:
+            with contextlib.suppress(Exception):
+                await BackupSchedules(self.client).remove(website)
 
 
 async def _serve(

@@ -17,8 +17,8 @@ from models.states import JobKind, JobStatus
 from tests.api import shop
 from tests.canaries.scene import Scene
 from tests.workflows.pods import MINI, PRICES
-from tests.workflows.shop import PATIENT, PRICE
-from tests.world import World
+from tests.workflows.shop import PRICE
+from tests.world import PATIENT, World
 
 BUYER = "ada@example.com"
 SPENT = "decision code, used"

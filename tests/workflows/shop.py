@@ -17,7 +17,6 @@ from tests.world import World
 
 LINES = [499, 4999]  # daily_backups_30d, wp_growth
 PRICE = sum(LINES)
-PATIENT = 90  # seconds; the machine may be busy
 
 
 async def buy(
@@ -60,13 +59,13 @@ async def waiting(world: World, order: Order) -> Job:
             if job.status == JobStatus.NEEDS_ATTENTION
         ]
 
-    (job,) = await world.until(found, lambda jobs: len(jobs) > 0, within=PATIENT)
+    (job,) = await world.until(found, lambda jobs: len(jobs) > 0)
     return job
 
 
 async def settled(world: World, order: Order) -> tuple[Job, Order]:
     """The order and its own job, when that has ended."""
-    job = await world.ended(await world.job_of(order), within=PATIENT)
+    job = await world.ended(await world.job_of(order))
     return job, await world.read(Order, order.id)
 
 
