@@ -95,6 +95,23 @@ async def a_move(world: World, pod: CloudPod) -> Job:
     return job
 
 
+async def held(world: World, op: str) -> None:
+    """Waits for the operation that a script `hold` keeps from its effect."""
+
+    async def begun() -> bool:
+        return any(
+            (one["op"], one["fault"]) == (op, "hold")
+            for one in await world.calls("proxmox")
+        )
+
+    await world.until(begun, bool)
+
+
+def hold(op: str) -> dict[str, Any]:
+    """The script that holds up the first such operation until it is taken back."""
+    return {"kind": "hold", "op": op}
+
+
 async def guests(world: World) -> dict[str, dict[str, Any]]:
     """What lives in the cluster, by name; templates are furniture."""
     ledger = await world.control("proxmox", "GET", "ledger")

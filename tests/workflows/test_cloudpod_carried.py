@@ -39,7 +39,7 @@ async def pods(
 async def about_to_be_carried(world: World, pod: CloudPod) -> Job:
     """Its backup is made, and its old guest still stands."""
     await world.fault("proxmox", REFUSED, STANDS)
-    job = await world.parked(await a_move(world, pod), within=60)
+    job = await world.parked(await a_move(world, pod))
     assert job.step == "carry_guest", job
     assert guest_of(world, pod).status == "stopped"
     return job
@@ -91,7 +91,7 @@ async def test_a_later_run_keeps_what_was_written_since_the_earlier_ones_backup(
 
     await retry(pods, job)
 
-    job = await pods.ended(job, within=60)
+    job = await pods.ended(job)
     assert job.status == JobStatus.SUCCEEDED, job
     now = guest_of(pods, pod)
     assert (now.node, now.config["nameserver"]) == ("pve2", "203.0.113.53")
@@ -128,7 +128,7 @@ async def test_one_with_disks_of_its_nodes_own_moves_running_all_the_same(
     pod = await a_pod(pods, MINI)
     pods.providers.proxmox.cluster.storages["ceph"]["shared"] = 0
 
-    job = await pods.ended(await a_move(pods, pod), within=60)
+    job = await pods.ended(await a_move(pods, pod))
 
     assert job.status == JobStatus.SUCCEEDED, job
     assert {"backup.made", "guest.stopped"} & set(await done(pods)) == set()
@@ -142,7 +142,7 @@ async def test_one_that_hangs_on_its_nodes_hardware_is_carried_as_the_log_says(
     pod = await a_pod(pods, MINI)
     guest_of(pods, pod).config["hostpci0"] = "0000:01:00.0"
 
-    job = await pods.ended(await a_move(pods, pod), within=60)
+    job = await pods.ended(await a_move(pods, pod))
 
     assert job.status == JobStatus.SUCCEEDED, job
     assert "backup.made" in await done(pods)

@@ -3,6 +3,7 @@
 import pytest
 
 from api.services import cloudpod_consoles as service
+from models.base import utc_now
 from models.errors import Unavailable
 from models.vault import Vault
 from tests.api.audited import told
@@ -18,6 +19,7 @@ async def test_the_ticket_opens_the_screen_and_stands_in_no_history(
     pods: World, item: tuple[str, str]
 ) -> None:
     pod = await a_pod(pods, item)
+    began = utc_now()
 
     async with pods.db.platform() as session:
         given = await service.open_one(session, pods.client, VAULT, OPERATOR, pod.id)
@@ -27,14 +29,16 @@ async def test_the_ticket_opens_the_screen_and_stands_in_no_history(
     [event] = await told(pods.db, "cloudpod.console_opened")
     assert (event.actor_id, event.entity_id) == (OPERATOR.id, str(pod.id))
     assert given.ticket not in event.model_dump_json()
-    found = [
-        one
-        async for one in pods.client.list_workflows("WorkflowType = 'ConsoleTicket'")
-    ]
-    mine = [one for one in found if one.id.startswith("console:")]
-    assert mine
-    for one in mine:
-        handle = pods.client.get_workflow_handle(one.id)
+
+    async def mine() -> list[str]:
+        runs = pods.client.list_workflows(
+            f"WorkflowType = 'ConsoleTicket' AND StartTime > '{began.isoformat()}'"
+        )
+        return [one.id async for one in runs]
+
+    for run in await pods.until(mine, bool):
+        assert run.startswith("console:")
+        handle = pods.client.get_workflow_handle(run)
         assert given.ticket not in (await handle.fetch_history()).to_json()
 
 

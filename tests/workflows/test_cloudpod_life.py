@@ -15,10 +15,11 @@ from api.services import cloudpods as service
 from models.cloudpods import CloudPod
 from models.database import Database
 from models.errors import Busy, Denied, Invalid, WrongState
-from models.jobs import Job
+from models.jobs import Decision, Job
 from models.queries import cloudpods
 from models.states import (
     BackupStatus,
+    DecisionStatus,
     Drift,
     JobKind,
     JobStatus,
@@ -28,7 +29,8 @@ from models.states import (
     SuspensionReason,
 )
 from tests.workflows.node_paths import REFUSED
-from tests.workflows.operator import OPERATOR, abort_item
+from tests.workflows.operator import OPERATOR, abort_item, decision
+from tests.workflows.paths import rows
 from tests.workflows.pods import (
     MINI,
     NANO,
@@ -36,6 +38,8 @@ from tests.workflows.pods import (
     a_pod,
     ask,
     guests,
+    held,
+    hold,
     pod_of,
     pod_world,
     records,
@@ -51,7 +55,7 @@ BOTH = pytest.mark.parametrize("item", [MINI, NANO])
 
 async def done(world: World, what: Any, pod: CloudPod, *given: Any, **more: Any) -> Job:
     """The job when it has succeeded."""
-    job = await world.ended(await ask(world, what, pod, *given, **more), within=90)
+    job = await world.ended(await ask(world, what, pod, *given, **more))
     assert job.status == JobStatus.SUCCEEDED, job
     return job
 
@@ -132,8 +136,7 @@ async def test_a_second_resize_is_refused_with_the_first_ones_state(
     pods: World,
 ) -> None:
     pod = await a_pod(pods)
-    delays = {"delays": {"task resize": 1.5}}
-    await pods.control("proxmox", "PUT", "settings", json=delays)
+    await pods.fault("proxmox", hold("task resize"))
     first = await ask(pods, service.resize, pod, disk=pod.disk + 5)
 
     with pytest.raises(Busy) as refused:
@@ -141,13 +144,13 @@ async def test_a_second_resize_is_refused_with_the_first_ones_state(
 
     assert refused.value.details["job_id"] == str(first.id)
     assert refused.value.details["status"] in ("pending", "running")
+    await pods.fault("proxmox")
     assert (await pods.ended(first)).status == JobStatus.SUCCEEDED
 
 
 async def test_the_life_itself_refuses_a_second_one_of_a_kind(pods: World) -> None:
     pod = await a_pod(pods)
-    delays = {"delays": {"task resize": 2}}
-    await pods.control("proxmox", "PUT", "settings", json=delays)
+    await pods.fault("proxmox", hold("task resize"))
     first = await ask(pods, service.resize, pod, disk=pod.disk + 5)
     life = pods.client.get_workflow_handle(life_id(pod.id))
 
@@ -165,6 +168,7 @@ async def test_the_life_itself_refuses_a_second_one_of_a_kind(pods: World) -> No
         await life.execute_update("take", ref)
 
     assert "is under way" in str(refused.value.cause)
+    await pods.fault("proxmox")
     await pods.ended(first)
 
 
@@ -180,7 +184,7 @@ async def test_acts_are_done_in_the_order_of_asking(pods: World) -> None:
         await ask(pods, service.suspend, pod, reason=SuspensionReason.TENANT_REQUEST),
     ]
     for job in asked:
-        assert (await pods.ended(job, within=90)).status == JobStatus.SUCCEEDED
+        assert (await pods.ended(job)).status == JobStatus.SUCCEEDED
 
     effects = [effect for effect, _ in (await pods.effects("proxmox"))[before:]]
     told = [e for e in effects if e in ("snapshot.made", "guest.stopped")]
@@ -279,7 +283,7 @@ async def made_anew(pods: World, pod: CloudPod, how: str) -> None:
         await done(pods, service.go_back, pod, backup.id, SaveKind.BACKUP)
     elif how == "move":
         await pods.fault("proxmox", REFUSED)
-        move = await pods.ended(await a_move(pods, pod), within=60)
+        move = await pods.ended(await a_move(pods, pod))
         assert move.status == JobStatus.SUCCEEDED, move
     else:
         await lose(pods, pod)
@@ -418,18 +422,21 @@ async def test_removed_it_leaves_its_last_backup(pods: World) -> None:
 
 
 async def test_removed_while_it_is_built_nothing_is_left(pods: World) -> None:
-    delays = {"delays": {"task qmclone": 2}}
-    await pods.control("proxmox", "PUT", "settings", json=delays)
+    await pods.fault("proxmox", hold("task qmclone"))
     order = await buy(pods, MINI, price=999)
-
-    async def cloning() -> bool:
-        calls = await pods.calls("proxmox")
-        return any(one["op"] == "task qmclone" for one in calls)
-
-    await pods.until(cloning, bool)
+    await held(pods, "task qmclone")
     pod = await pod_of(pods, order)
 
-    await done(pods, service.delete, pod)
+    removal = await ask(pods, service.delete, pod)
+
+    line = (await pods.jobs(order))[JobKind.CLOUDPOD_PROVISION]
+    [abort] = await rows(pods, Decision, job_id=line.id)
+    await pods.until(
+        lambda: decision(pods, abort.id),
+        lambda one: one.status == DecisionStatus.DELIVERED,
+    )
+    await pods.fault("proxmox")
+    assert (await pods.ended(removal)).status == JobStatus.SUCCEEDED
 
     _, order = await settled(pods, order)
     assert order.status == OrderStatus.FAILED

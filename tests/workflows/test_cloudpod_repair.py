@@ -52,7 +52,7 @@ async def repair(world: World, pod: CloudPod) -> Job:
 
 
 async def repaired(world: World, pod: CloudPod) -> CloudPod:
-    job = await world.ended(await repair(world, pod), within=90)
+    job = await world.ended(await repair(world, pod))
     assert job.status == JobStatus.SUCCEEDED, job
     return await adrift(world, pod, None)
 
@@ -118,7 +118,7 @@ async def test_one_that_a_rebuild_left_without_a_guest_is_ours_again_and_ends_so
     assert (await pods.read(Effect, row.id)).state == EffectState.PRESENT
     async with pods.db.platform() as session:
         removal = await service.delete(session, pods.client, OPERATOR, pod.id)
-    assert (await pods.ended(removal[1], within=60)).status == JobStatus.SUCCEEDED
+    assert (await pods.ended(removal[1])).status == JobStatus.SUCCEEDED
     assert pods.providers.proxmox.cluster.guest(pod.vmid) is None
 
 

@@ -60,19 +60,19 @@ async def test_a_move_that_is_halfway_ends_before_its_guest_is_taken_back(
     async def delivered() -> list[Job]:
         return [one for one in await lines(pods, order) if one.status == "succeeded"]
 
-    [line] = await pods.until(delivered, bool, within=60)
+    [line] = await pods.until(delivered, bool)
     await pods.parked(next(one for one in made if one.id != line.id))
     pod = await pods.read(CloudPod, line.subject_id)
     full = {"kind": "fail", "op": "POST /nodes/{node}/qemu", "status": 500}
     full |= {"message": "no space left on device", "times": 1000}
     await pods.fault("proxmox", REFUSED, full)
-    move = await pods.parked(await a_move(pods, pod), within=60)
+    move = await pods.parked(await a_move(pods, pod))
     assert move.step == "carry_guest"
     waiting = await ask(pods, partial(service.rename, name="other"), pod)
 
     await abort_item(pods, line)
 
-    line = await pods.ended(line, within=60)
+    line = await pods.ended(line)
     assert line.status == JobStatus.FAILED, line
     assert (await pods.read(Job, move.id)).status == JobStatus.FAILED
     waiting = await pods.read(Job, waiting.id)

@@ -19,7 +19,7 @@ from models.queries import cloudpods, jobs
 from models.states import JobKind, JobStatus, SaveKind, ServiceStatus, SuspensionReason
 from models.users import Role
 from tests.workflows.operator import OPERATOR, abort_item
-from tests.workflows.pods import MINI, SILENT, a_pod, ask, guests, pod_world
+from tests.workflows.pods import MINI, SILENT, a_pod, ask, guests, hold, pod_world
 from tests.world import Providers, World
 from workflows.names import life_id
 
@@ -49,9 +49,7 @@ async def test_what_stands_behind_a_suspension_is_not_done(pods: World) -> None:
         async with pods.db.platform() as session:
             (row,) = await cloudpods.saves(session, pod.id, kind)
         saved[kind] = row.id
-    await pods.control(
-        "proxmox", "PUT", "settings", json={"delays": {"task vzstop": 3}}
-    )
+    await pods.fault("proxmox", hold("task vzstop"))
     suspension = await ask(pods, service.suspend, pod, reason=ABUSE, actor=PLATFORM)
 
     behind = [
@@ -65,6 +63,7 @@ async def test_what_stands_behind_a_suspension_is_not_done(pods: World) -> None:
         await ask(pods, service.go_back, pod, saved[SaveKind.BACKUP], SaveKind.BACKUP),
         await ask(pods, service.rebuild, pod),
     ]
+    await pods.fault("proxmox")
 
     ends = [await pods.ended(job, within=120) for job in behind]
     assert {(job.status, job.message) for job in ends} == {
@@ -88,12 +87,11 @@ async def test_a_rollback_whose_snapshot_went_with_its_guest_is_not_done(
     await done(pods, service.save, pod, SaveKind.SNAPSHOT, name="before")
     async with pods.db.platform() as session:
         (kept,) = await cloudpods.saves(session, pod.id, SaveKind.SNAPSHOT)
-    await pods.control(
-        "proxmox", "PUT", "settings", json={"delays": {"task vzstop": 3}}
-    )
+    await pods.fault("proxmox", hold("task vzstop"))
     rebuild = await ask(pods, service.rebuild, pod)
 
     back = await ask(pods, service.go_back, pod, kept.id, SaveKind.SNAPSHOT)
+    await pods.fault("proxmox")
 
     back = await pods.ended(back, within=120)
     assert (back.status, back.message) == (
@@ -112,7 +110,7 @@ async def test_who_asked_first_is_first_also_when_told_of_last(pods: World) -> N
         session.add_all([rename, restart])
         await session.commit()
 
-    ends = [await pods.ended(job, within=60) for job in (restart, rename)]
+    ends = [await pods.ended(job) for job in (restart, rename)]
 
     assert [job.status for job in ends] == [JobStatus.SUCCEEDED] * 2
     begun = [job.started_at for job in ends]
@@ -182,13 +180,13 @@ async def test_the_platform_replaces_a_reason_and_only_it_lifts_the_new_one(
 async def test_a_lift_behind_a_stronger_reason_is_not_done(pods: World) -> None:
     pod = await a_pod(pods)
     await done(pods, service.suspend, pod, reason=OWN)
-    await pods.control(
-        "proxmox", "PUT", "settings", json={"delays": {"task vzdump": 3}}
-    )
+    await pods.fault("proxmox", hold("task vzdump"))
     before = await ask(pods, service.save, pod, SaveKind.BACKUP)
     stronger = await ask(pods, service.suspend, pod, reason=ABUSE, actor=PLATFORM)
 
-    lift = await pods.ended(await ask(pods, service.resume, pod), within=120)
+    lift = await ask(pods, service.resume, pod)
+    await pods.fault("proxmox")
+    lift = await pods.ended(lift, within=120)
 
     assert (await pods.ended(before)).status == JobStatus.SUCCEEDED
     assert (await pods.ended(stronger)).status == JobStatus.SUCCEEDED

@@ -23,14 +23,14 @@ from models.states import (
     ServiceStatus,
 )
 from tests.workflows.operator import OPERATOR, abort_item
-from tests.workflows.pods import MINI, SILENT, a_pod, ask
+from tests.workflows.pods import MINI, SILENT, a_pod, ask, hold
 from tests.world import World
 
 BACKUP = partial(service.save, kind=SaveKind.BACKUP)
 
 
 async def done(world: World, job: Job) -> None:
-    job = await world.ended(job, within=60)
+    job = await world.ended(job)
     assert job.status == JobStatus.SUCCEEDED, job
 
 
@@ -38,12 +38,14 @@ async def rebuilt_after_its_abort(world: World, pod: CloudPod) -> Effect:
     """A rebuild was given up before its new guest was there; it came all the same. The
     ledger is not sure of it."""
     lost = {"kind": "execute_then_timeout", "op": "POST /nodes/{node}/lxc"}
-    slow = {"kind": "slow", "op": "task vzcreate", "seconds": 6, "times": 1}
-    await world.fault("proxmox", {**lost, "seconds": 0.05, "times": 1}, slow)
+    await world.fault(
+        "proxmox", {**lost, "seconds": 0.05, "times": 1}, hold("task vzcreate")
+    )
     job = await world.parked(await ask(world, service.rebuild, pod))
     assert job.step == "create_guest"
     await abort_item(world, job)
     assert (await world.ended(job)).status == JobStatus.FAILED
+    await world.fault("proxmox")
 
     async def whole() -> bool:
         guest = world.providers.proxmox.cluster.guest(pod.vmid)

@@ -31,6 +31,8 @@ from tests.workflows.pods import (
     NANO,
     PRICES,
     guests,
+    held,
+    hold,
     pod_of,
     pod_world,
     records,
@@ -331,16 +333,11 @@ async def test_an_error_on_delete_is_not_read_as_gone(pods: World, status: int) 
 async def test_a_node_that_is_down_is_waited_for(
     pods: World, simulators: Providers
 ) -> None:
-    delays = {"delays": {"task qmclone": 1.5}}
-    await pods.control("proxmox", "PUT", "settings", json=delays)
+    await pods.fault("proxmox", hold("task qmclone"))
     order = await buy(pods, MINI, price=999)
-
-    async def cloning() -> bool:
-        calls = await pods.calls("proxmox")
-        return any(one["op"] == "task qmclone" for one in calls)
-
-    await pods.until(cloning, bool)
+    await held(pods, "task qmclone")
     await pods.control("proxmox", "PUT", "nodes", json={"pve1": False})
+    await pods.fault("proxmox")
     line = (await pods.jobs(order))[JobKind.CLOUDPOD_PROVISION]
     line = await pods.parked(line)
     assert line.reason == Reason.OUT_OF_PATIENCE

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from functools import partial
 
 from api.services import websites
 from api.services.starting import settled as starts_settled
@@ -64,7 +65,10 @@ async def test_decisions_without_a_worker_are_answered_at_once_and_carried_out_l
         assert ended.status == OrderStatus.FAILED
         assert await refunds(here, order) == amounts
     for one in decided:
-        row = await here.read(Decision, one.id)
+        row = await here.until(
+            partial(here.read, Decision, one.id),
+            lambda now: now.status != DecisionStatus.RECORDED,
+        )
         assert row.status == DecisionStatus.DELIVERED
     assert await domains(here) == {(await here.website_of(again)).domain}
     await balanced(here)
@@ -105,6 +109,8 @@ async def test_of_suspend_delete_and_provision_at_once_one_runs_and_is_named(
     await like_golden(here, order)
     site = await here.website_of(order)
 
+    # Nobody is done before the last has asked.
+    await here.worker.stop()
     asked = await asyncio.gather(
         act(here, site, JobKind.WEBSITE_SUSPEND),
         act(here, site, JobKind.WEBSITE_DELETE),
@@ -112,6 +118,7 @@ async def test_of_suspend_delete_and_provision_at_once_one_runs_and_is_named(
         return_exceptions=True,
     )
 
+    here.worker.start()
     (job,) = [one for one in asked if isinstance(one, Job)]
     refused = [one for one in asked if isinstance(one, Busy)]
     assert [one.details["job_id"] for one in refused] == [str(job.id)] * 2, asked

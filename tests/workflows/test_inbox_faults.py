@@ -39,7 +39,6 @@ from tests.workflows.operator import refunds
 from tests.workflows.paths import a_website, ask_for_backup, finished
 from tests.workflows.pods import MINI, PRICES, pod_of, pod_world
 from tests.workflows.shop import (
-    PATIENT,
     PRICE,
     buy,
     domains,
@@ -218,11 +217,12 @@ async def buggy_workflow(here: World) -> AsyncIterator[Planted]:
 @contextlib.asynccontextmanager
 async def run_terminated(here: World) -> AsyncIterator[Planted]:
     """Somebody clicks in the Temporal UI, in the middle of it."""
-    await here.fault("powerdns", {"kind": "slow", "op": "PATCH *", "seconds": 5.0})
+    await here.fault("powerdns", {"kind": "hold", "op": "PATCH *"})
     order = await buy(here)
     job = await line_of(here, order)
-    await here.until(here.sites, lambda sites: len(sites) == 1, within=PATIENT)
+    await here.until(here.sites, lambda sites: len(sites) == 1)
     await here.client.get_workflow_handle(job.workflow_id).terminate("by hand")
+    await here.fault("powerdns")
     yield Planted(order, nothing)
 
 
@@ -240,13 +240,11 @@ async def undo_stuck(here: World) -> AsyncIterator[Planted]:
         await here.until(
             lambda: existing(api, job),
             lambda found: "site present" in found,
-            within=PATIENT,
         )
         await decide(api, job, "abort_order")
         await here.until(
             lambda: inbox_of(api, order),
             lambda found: any(one["undoing"] for one in found),
-            within=PATIENT,
         )
     yield Planted(order, lambda: here.fault("hosting"))
 
@@ -397,7 +395,6 @@ async def test_a_full_backup_store_is_told_and_the_backup_goes_on_when_it_has_ro
         entry = await here.until(
             lambda: entry_of(api, job_id),
             lambda found: found is not None,
-            within=PATIENT,
         )
 
         assert entry is not None
@@ -456,7 +453,6 @@ async def the_row(
     exists = await here.until(
         lambda: existing(api, job_id),
         lambda found: found == expected.exists,
-        within=PATIENT,
     )
     assert exists == expected.exists
     detail = await get(api, f"/api/operator/inbox/{job_id}")
@@ -518,7 +514,7 @@ async def decide(api: httpx.AsyncClient, job_id: str, act: str, **more: Any) -> 
 async def waiting(here: World, api: httpx.AsyncClient, order: Order) -> dict[str, Any]:
     """The order's row in the inbox, within a minute."""
     found = await here.until(
-        lambda: inbox_of(api, order), lambda entries: len(entries) > 0, within=PATIENT
+        lambda: inbox_of(api, order), lambda entries: len(entries) > 0
     )
     return found[0]
 

@@ -7,10 +7,16 @@ from sqlmodel import select
 from models.base import utc_now
 from models.effects import Effect
 from models.jobs import Job, JobStep
-from models.states import EffectState, JobStatus, ServiceStatus, StepStatus
+from models.states import (
+    DecisionStatus,
+    EffectState,
+    JobStatus,
+    ServiceStatus,
+    StepStatus,
+)
 from models.websites import Website
 from tests.judge import balanced
-from tests.workflows.operator import abort_order, mails_with, refunds
+from tests.workflows.operator import abort_order, decision, mails_with, refunds
 from tests.workflows.shop import (
     PRICE,
     buy,
@@ -28,13 +34,19 @@ NEW_SITE = "clpctl site:add*"
 async def test_an_abort_waits_for_a_siblings_create_that_is_on_its_way(
     here: World,
 ) -> None:
-    await here.fault("hosting", {"kind": "slow", "op": NEW_SITE, "seconds": 2})
+    await here.fault("hosting", {"kind": "hold", "op": NEW_SITE})
     await here.fault("powerdns", {"kind": "reject", "op": "PATCH *"})
     order = await buy(here)
     job = await waiting(here, order)
-    assert await here.sites() == set(), "the create was to be on its way still"
+    await here.until(lambda: creates(here), lambda begun: begun == 1)
 
-    await abort_order(here, job)
+    abort = await abort_order(here, job)
+    await here.until(
+        lambda: decision(here, abort.id),
+        lambda one: one.status == DecisionStatus.DELIVERED,
+    )
+    assert await here.sites() == set(), "the create was to be on its way still"
+    await here.fault("hosting")
 
     ended, _ = await settled(here, order)
     assert ended.status == JobStatus.FAILED
@@ -79,7 +91,7 @@ async def test_what_lands_after_its_undo_is_found_and_removed(here: World) -> No
     assert await here.sites() == {site.domain}
     await check_now(here, await effect_of(here, site))
 
-    assert await here.sites() == set()
+    await here.until(here.sites, lambda left: left == set())
     await here.until(
         lambda: mails_with(here, str(site.id)), lambda mails: len(mails) == 1
     )
@@ -88,29 +100,27 @@ async def test_what_lands_after_its_undo_is_found_and_removed(here: World) -> No
 async def test_a_create_that_ends_after_its_undo_is_found_and_removed(
     here: World,
 ) -> None:
-    await here.fault("hosting", {"kind": "slow", "op": NEW_SITE, "seconds": 8})
+    await here.fault("hosting", {"kind": "hold", "op": NEW_SITE})
     order = await buy(here)
     job = await line_of(here, order)
     site = await here.until(
         lambda: here.website_of(order), lambda site: site.server_id is not None
     )
-    await here.until(
-        lambda: here.calls("hosting"),
-        lambda calls: any("site:add" in str(call["op"]) for call in calls),
-    )
+    await here.until(lambda: creates(here), lambda begun: begun == 1)
     await here.client.get_workflow_handle(job.workflow_id).terminate("by hand")
     await here.parked(job)
 
     await abort_order(here, await here.job_of(order))
     await settled(here, order)
     assert await here.sites() == set(), "the create was to be on its way still"
+    await here.fault("hosting")
     await here.until(here.sites, lambda sites: sites == {site.domain})
     await here.until(
         lambda: line_of_create(here, job), lambda line: line == StepStatus.SUCCEEDED
     )
 
     await check_now(here, await effect_of(here, site))
-    assert await here.sites() == set()
+    await here.until(here.sites, lambda left: left == set())
 
 
 async def test_a_provider_that_is_down_delays_no_other_look(here: World) -> None:
@@ -131,9 +141,16 @@ async def test_a_provider_that_is_down_delays_no_other_look(here: World) -> None
     )
 
     await here.until(here.sites, lambda left: left == set())
-    asked = await effect_of(here, first, kind="record")
-    assert asked.check_at is not None
-    assert asked.check_at > utc_now(), "it is to be asked again"
+    # It is to be asked again.
+    await here.until(
+        lambda: effect_of(here, first, kind="record"),
+        lambda one: one.check_at is not None and one.check_at > utc_now(),
+    )
+
+
+async def creates(world: World) -> int:
+    """How often the hosting server was asked for a site."""
+    return sum("site:add" in str(call["op"]) for call in await world.calls("hosting"))
 
 
 async def check_now(world: World, *effects: Effect) -> None:

@@ -16,7 +16,7 @@ from models.database import Database
 from models.jobs import Job
 from models.states import JobStatus, OrderStatus, SaveKind, SuspensionReason
 from tests.workflows.operator import OPERATOR, steps
-from tests.workflows.pods import MINI, NANO, PRICES, a_pod, pod_world
+from tests.workflows.pods import MINI, NANO, PRICES, a_pod, held, hold, pod_world
 from tests.workflows.shop import buy, settled
 from tests.world import Providers, World
 
@@ -44,7 +44,7 @@ async def done(world: World, what: Any, pod: CloudPod) -> Counter[str]:
     async with world.db.platform() as session:
         asked = await what(session, world.client, OPERATOR, pod.id)
     job: Job = asked[1]
-    job = await world.ended(job, within=60)
+    job = await world.ended(job)
     assert job.status == JobStatus.SUCCEEDED, job
     return Counter(one for one, _ in (await world.effects("proxmox"))[before:])
 
@@ -184,15 +184,15 @@ async def test_a_node_that_is_away_amid_a_clone_is_waited_for_by_nobody(
     pods: World,
 ) -> None:
     """As long as the patience of a step lasts, which is a day."""
-    delays = {"delays": {"task qmclone": 1.0}}
-    await pods.control("proxmox", "PUT", "settings", json=delays)
+    await pods.fault("proxmox", hold("task qmclone"))
     order = await buy(pods, MINI, price=PRICES[MINI])
 
     async def asked(op: str) -> int:
         return [one["op"] for one in await pods.calls("proxmox")].count(op)
 
-    await pods.until(lambda: asked("task qmclone"), bool)
+    await held(pods, "task qmclone")
     await pods.control("proxmox", "PUT", "nodes", json={"pve1": False})
+    await pods.fault("proxmox")
     look = f"GET {ONE}/config"
     seen = await asked(look)
     await pods.until(lambda: asked(look), lambda times: times > seen + 2)
@@ -269,7 +269,7 @@ async def test_a_worker_that_is_told_to_end_leaves_a_long_task_to_the_next(
 
     assert time.monotonic() - began < 20
     pods.worker.start()
-    assert (await pods.ended(asked[1], within=90)).status == JobStatus.SUCCEEDED
+    assert (await pods.ended(asked[1])).status == JobStatus.SUCCEEDED
     effects = Counter(effect for effect, _ in await pods.effects("proxmox"))
     assert effects["backup.made"] == 1
 
@@ -291,7 +291,7 @@ async def test_a_backup_of_one_that_is_locked_waits_as_the_log_tells_why(
     assert any("job errors" in str(one.message) for one in told)
     guest.lock = None
 
-    assert (await pods.ended(job, within=60)).status == JobStatus.SUCCEEDED
+    assert (await pods.ended(job)).status == JobStatus.SUCCEEDED
 
 
 async def test_a_task_that_its_node_took_down_with_it_is_asked_for_again(

@@ -29,9 +29,7 @@ async def test_a_paid_order_becomes_a_live_website(here: World) -> None:
     page = await here.page(website.domain)
     assert str(website.id) in page.text
     assert website.domain in page.text
-    await here.until(
-        lambda: here.effects("mail"), lambda sent: len(sent) == 2, within=30
-    )
+    await here.until(lambda: here.effects("mail"), lambda sent: len(sent) == 2)
     await golden(here, orders=1)
     await balanced(here)
 
@@ -76,9 +74,7 @@ async def test_a_payment_that_is_near_waits_for_a_person(
     assert job.reason == Reason.PAYMENT_AMBIGUOUS
     assert str(amount) in (job.message or "")
     assert await here.sites() == set()
-    told = await here.until(
-        lambda: here.effects("mail"), lambda sent: len(sent) == 1, within=30
-    )
+    told = await here.until(lambda: here.effects("mail"), lambda sent: len(sent) == 1)
     assert len(told) == 1
 
 
@@ -179,7 +175,7 @@ async def test_twenty_orders_at_once_all_become_websites(here: World) -> None:
 
     orders = await asyncio.gather(*(one(number) for number in range(20)))
     for order in orders:
-        job = await here.ended(await here.job_of(order), within=60)
+        job = await here.ended(await here.job_of(order))
         assert job.status == JobStatus.SUCCEEDED
 
     await golden(here, orders=20)

@@ -36,7 +36,7 @@ from tests.workflows.paths import (
 from tests.world import Providers, World, world
 from workers.reconcile import Reconciler
 
-SLOW = {"kind": "slow", "op": "clpctl site:add:*", "seconds": 2.0}
+HELD = {"kind": "hold", "op": "clpctl site:add:*", "times": 4}
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ async def under_way(here: World, job: Job) -> Job:
 async def test_a_run_ended_in_the_temporal_ui_waits_and_retry_adopts_what_exists(
     here: World,
 ) -> None:
-    await here.fault("hosting", SLOW)
+    await here.fault("hosting", HELD)
     kinds = (JobKind.FULFIL_ORDER, JobKind.WEBSITE_PROVISION)
     ends: list[tuple[Order, Job]] = []
     for number, (kind, how) in enumerate(product(kinds, ("cancel", "terminate"))):
@@ -68,6 +68,7 @@ async def test_a_run_ended_in_the_temporal_ui_waits_and_retry_adopts_what_exists
         run = here.client.get_workflow_handle(job.workflow_id)
         await (run.cancel() if how == "cancel" else run.terminate())
         ends.append((order, job))
+    await here.fault("hosting")
 
     for _, job in ends:
         await noticed(here, job, Reason.RUN_ENDED_OUTSIDE)
@@ -99,7 +100,7 @@ async def test_a_run_that_temporal_lost_can_be_aborted_from_its_effects(
     await noticed(here, root, Reason.RUN_LOST)
     await decide(here, await here.read(Job, root.id), Act.ABORT_ORDER)
 
-    done = await here.ended(root, within=60)
+    done = await here.ended(root)
     assert done.status == JobStatus.FAILED
     assert await here.sites() == set()
     refunds = [one for one in await here.effects("stripe") if "refund.created" in one]

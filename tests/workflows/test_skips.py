@@ -30,7 +30,7 @@ from models.websites import Website
 from tests.workflows.operator import OPERATOR, timeline
 from tests.workflows.paths import rows
 from tests.workflows.pods import a_pod, guests, records
-from tests.workflows.shop import PATIENT, buy, like_golden
+from tests.workflows.shop import buy, like_golden
 from tests.workflows.test_inbox_faults import get, operator
 from tests.workflows.test_signals import run_of
 from tests.world import World
@@ -57,7 +57,6 @@ async def test_a_removal_goes_on_without_a_server_and_a_name_that_are_gone_by_ap
     await here.until(
         lambda: timeline(here, job),
         lambda told: told.get("delete_record") == told.get("delete_site") == "parked",
-        within=PATIENT,
     )
 
     async with operator(here) as api:
@@ -73,7 +72,7 @@ async def test_a_removal_goes_on_without_a_server_and_a_name_that_are_gone_by_ap
                 json={"step": step, "reason": "the data centre burnt down"},
             )
             assert answer.status_code == 200, answer.text
-        ended = await here.ended(job, within=PATIENT)
+        ended = await here.ended(job)
         detail = await get(api, f"/api/operator/inbox/{job.id}")
 
     assert ended.status == JobStatus.SUCCEEDED
@@ -111,14 +110,14 @@ async def test_a_cloudpod_is_removed_without_its_last_backup_by_a_signal_with_a_
     )
     async with pods.db.platform() as session:
         _, job = await pod_service.delete(session, pods.client, OPERATOR, pod.id)
-    parked = await pods.parked(job, within=PATIENT)
+    parked = await pods.parked(job)
     assert parked.step == "back_up_guest", parked
     async with pods.db.tenant(job.tenant_id) as session:
         code = (await issue_code(session, OPERATOR, job.id, Act.SKIP)).code
 
     await run_of(pods, parked).signal("decide", {"act": "skip", "code": code})
 
-    ended = await pods.ended(job, within=PATIENT)
+    ended = await pods.ended(job)
     assert ended.status == JobStatus.SUCCEEDED
     assert (await pods.read(CloudPod, pod.id)).status == ServiceStatus.TERMINATED
     assert (await timeline(pods, job))["back_up_guest"] == "skipped"

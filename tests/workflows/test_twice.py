@@ -158,6 +158,4 @@ async def test_the_timelines_are_true_also_when_every_line_was_lost(
 async def is_told(world: World, order: Order, expected: dict[str, str]) -> None:
     """The timeline of the website's job comes to be this."""
     job = await line_of(world, order)
-    await world.until(
-        lambda: timeline(world, job), lambda lines: lines == expected, within=60
-    )
+    await world.until(lambda: timeline(world, job), lambda lines: lines == expected)
