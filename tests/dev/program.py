@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
+# Seconds until what a test waits for will not come; the machine may be slow.
+PATIENT = 90.0
 
 
 def until(true: Callable[[], Any], *, within: float) -> float:
@@ -48,15 +50,16 @@ def mentioning(path: Path) -> list[int]:
 def order_of_ends(pids: dict[str, int]) -> list[str]:
     """The names in the order in which their processes end."""
     handles = {os.pidfd_open(pid): name for name, pid in pids.items()}
-    poll = select.poll()
-    for handle in handles:
-        poll.register(handle, select.POLLIN)
     ended: list[str] = []
-    while len(ended) < len(handles):
-        for handle, _ in poll.poll(20_000):
-            poll.unregister(handle)
-            ended.append(handles[handle])
-            os.close(handle)
+    # It tells in their order also of those that end while we are not looking.
+    with select.epoll() as poll:
+        for handle in handles:
+            poll.register(handle, select.EPOLLIN)
+        while len(ended) < len(handles):
+            for handle, _ in poll.poll():
+                poll.unregister(handle)
+                ended.append(handles[handle])
+                os.close(handle)
     return ended
 
 
@@ -75,7 +78,8 @@ class Program:
 
     def ready(self) -> "Program":
         until(
-            lambda: self.dev_file.exists() or self.process.poll() is not None, within=30
+            lambda: self.dev_file.exists() or self.process.poll() is not None,
+            within=PATIENT,
         )
         assert self.process.poll() is None, self.said()
         return self
@@ -96,7 +100,7 @@ class Program:
 
     def said(self) -> str:
         """Everything it printed, once it has ended."""
-        self.process.wait(timeout=20)
+        self.process.wait(timeout=PATIENT)
         self._output.seek(0)
         return self._output.read()
 

@@ -24,7 +24,7 @@ def run(*words: str, **settings: str) -> "subprocess.CompletedProcess[str]":
         env=environment,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
     )
 
 

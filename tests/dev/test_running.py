@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.dev.program import ROOT, alive, mentioning, until
+from tests.dev.program import PATIENT, ROOT, alive, mentioning, until
 
 
 def visit(data_dir: Path, how: str) -> "subprocess.Popen[str]":
@@ -19,14 +19,14 @@ def visit(data_dir: Path, how: str) -> "subprocess.Popen[str]":
 
 
 def finished(visitor: "subprocess.Popen[str]") -> str:
-    said, _ = visitor.communicate(timeout=60)
+    said, _ = visitor.communicate(timeout=PATIENT)
     assert visitor.returncode == 0
     return said
 
 
 def test_a_stack_that_is_not_kept_ends_with_its_visitor(tmp_path: Path) -> None:
     assert "http://127.0.0.1:" in finished(visit(tmp_path, "stop"))
-    assert not mentioning(tmp_path)
+    until(lambda: not mentioning(tmp_path), within=PATIENT)
 
 
 def test_a_stack_that_is_not_kept_ends_when_its_visitor_is_killed(
@@ -36,7 +36,7 @@ def test_a_stack_that_is_not_kept_ends_when_its_visitor_is_killed(
         assert visitor.stdout is not None
         assert visitor.stdout.readline()
         visitor.kill()
-    until(lambda: not mentioning(tmp_path), within=30)
+    until(lambda: not mentioning(tmp_path), within=PATIENT)
 
 
 def test_a_kept_stack_is_found_by_the_next_visitor(tmp_path: Path) -> None:
@@ -47,4 +47,4 @@ def test_a_kept_stack_is_found_by_the_next_visitor(tmp_path: Path) -> None:
         assert alive(supervisor)
     finally:
         os.kill(supervisor, signal.SIGTERM)
-        until(lambda: not mentioning(tmp_path), within=30)
+        until(lambda: not mentioning(tmp_path), within=PATIENT)

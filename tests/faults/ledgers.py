@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from tests.dev.program import until
+from tests.dev.program import PATIENT, until
 from tests.faults.shop import OPERATOR, Paid, Shop
 from workers.relay import LEASE
 
@@ -155,6 +155,8 @@ def paid_and_told(shop: Shop, since: Ledgers) -> Paid:
     """Stripe's event of the payment was looked into before the order comes: else it is
     chance how often an order asks."""
     paid = shop.pay()
-    until(lambda: since.answered("stripe", "GET /v1/payment_intents/{id}"), within=30)
-    until(lambda: since.quiet("stripe"), within=30)
+    until(
+        lambda: since.answered("stripe", "GET /v1/payment_intents/{id}"), within=PATIENT
+    )
+    until(lambda: since.quiet("stripe"), within=PATIENT)
     return paid

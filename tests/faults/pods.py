@@ -15,7 +15,7 @@ import httpx
 import psycopg
 from psycopg.rows import dict_row
 
-from tests.dev.program import ROOT, until
+from tests.dev.program import PATIENT, ROOT, until
 from tests.faults.ledgers import Ledgers, Tally
 from tests.faults.shop import Shop
 from tests.faults.stand import Stand
@@ -69,12 +69,12 @@ class Yard:
 
     # --- what is asked ----------------------------------------------------------------
 
-    def ordered(self, item: str, *, within: float = 60) -> str:
+    def ordered(self, item: str, *, within: float = PATIENT) -> str:
         """A paid order of one CloudPod; its id."""
         items = ({"code": item, "type": "cloudpod"},)
         return self.shop.order(self.shop.pay(PRICES[item], items), within=within)
 
-    def delivered(self, order_id: str, *, within: float = 60) -> dict[str, Any]:
+    def delivered(self, order_id: str, *, within: float = PATIENT) -> dict[str, Any]:
         """The row of the order's CloudPod, which is live."""
         order = self.shop.completed(order_id, within=within)
         assert {job["state"] for job in order["jobs"]} == {"succeeded"}
@@ -82,13 +82,16 @@ class Yard:
         [pod] = found["items"]
         return self.row(pod["id"])
 
-    def buy(self, item: str, *, within: float = 60) -> dict[str, Any]:
+    def buy(self, item: str, *, within: float = PATIENT) -> dict[str, Any]:
         """Ordered and delivered."""
         return self.delivered(self.ordered(item, within=within), within=within)
 
     def act(self, method: str, path: str, **body: Any) -> Any:
         """Asks until it is answered, under one key."""
-        headers, deadline = {"Idempotency-Key": str(uuid4())}, time.monotonic() + 30
+        headers, deadline = (
+            {"Idempotency-Key": str(uuid4())},
+            time.monotonic() + PATIENT,
+        )
         while True:
             with suppress(httpx.TransportError):
                 answer = self.shop.ask(method, path, json=body, headers=headers)
@@ -105,11 +108,13 @@ class Yard:
         answer = self.act(method, path, **body)
         return str(answer.get("jobId") or answer["job"]["id"])
 
-    def done(self, method: str, path: str, *, within: float = 90, **body: Any) -> None:
+    def done(
+        self, method: str, path: str, *, within: float = PATIENT, **body: Any
+    ) -> None:
         """Asked, and its job has succeeded."""
         self.succeeded(self.asked(method, path, **body), within=within)
 
-    def succeeded(self, job_id: str, *, within: float = 90) -> None:
+    def succeeded(self, job_id: str, *, within: float = PATIENT) -> None:
         """Fails at once when a person has to decide."""
         deadline = time.monotonic() + within
         while (job := self.shop.read(f"/api/jobs/{job_id}"))["state"] != "succeeded":
@@ -163,13 +168,13 @@ class Yard:
 
     def adrift(self, pod: dict[str, Any]) -> None:
         """Our watch has seen it."""
-        until(lambda: self.row(pod["id"])["drift"] is not None, within=20)
+        until(lambda: self.row(pod["id"])["drift"] is not None, within=PATIENT)
 
     def _task(self, method: str, path: str, pod: dict[str, Any]) -> None:
         answer = self._cluster.request(method, path)
         answer.raise_for_status()
         status = f"/nodes/{pod['node']}/tasks/{answer.json()['data']}/status"
-        until(lambda: self._get(status)["status"] == "stopped", within=20)
+        until(lambda: self._get(status)["status"] == "stopped", within=PATIENT)
 
     @staticmethod
     def _path(pod: dict[str, Any]) -> str:
@@ -184,7 +189,7 @@ class Yard:
 
     def control(self, method: str, path: str, **kwargs: Any) -> Any:
         """As `Shop.simulator`, of one that may be dead just now."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENT
         while True:
             try:
                 return self.shop.simulator("proxmox", method, path, **kwargs)

@@ -158,7 +158,7 @@ class Doors:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         for door in (self.postgres, self.temporal):
-            asyncio.run_coroutine_threadsafe(door.open(), self._loop).result(5)
+            asyncio.run_coroutine_threadsafe(door.open(), self._loop).result(60)
 
     def _behind(self, part: str) -> int:
         return int(json.loads(self._ports.read_text())[part])
@@ -166,10 +166,10 @@ class Doors:
     def close(self) -> None:
         """Ends every connection."""
         for door in (self.postgres, self.temporal):
-            asyncio.run_coroutine_threadsafe(door.close(), self._loop).result(5)
-        asyncio.run_coroutine_threadsafe(_end_all(), self._loop).result(5)
+            asyncio.run_coroutine_threadsafe(door.close(), self._loop).result(60)
+        asyncio.run_coroutine_threadsafe(_end_all(), self._loop).result(60)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5)
+        self._thread.join(60)
         self._loop.close()
 
 

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import httpx
 
+from tests.dev.program import PATIENT
 from tests.faults.stand import Stand
 
 PRICE = 5498  # wp_growth 49.99 + daily_backups_30d 4.99
@@ -89,7 +90,7 @@ class Shop:
             },
         )
 
-    def order(self, paid: Paid, *, within: float = 60) -> str:
+    def order(self, paid: Paid, *, within: float = PATIENT) -> str:
         """Posts until it is accepted, as a webhook's sender does; the order's id."""
         deadline = time.monotonic() + within
         said = "no answer"
@@ -137,7 +138,7 @@ class Shop:
             self._token = str(login.json()["token"])
         return answer
 
-    def read(self, path: str, *, within: float = 30) -> Any:
+    def read(self, path: str, *, within: float = PATIENT) -> Any:
         """A GET that outlives the restart of whatever serves it."""
         deadline = time.monotonic() + within
         while True:
@@ -167,7 +168,7 @@ class Shop:
                 return found
             page += 1
 
-    def completed(self, order_id: str, *, within: float = 60) -> dict[str, Any]:
+    def completed(self, order_id: str, *, within: float = PATIENT) -> dict[str, Any]:
         """The order when it is completed; tells what it waits for if it is not."""
         deadline = time.monotonic() + within
         while True:

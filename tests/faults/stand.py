@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from tests.conftest import free_port
-from tests.dev.program import ROOT, alive, mentioning, until
+from tests.dev.program import PATIENT, ROOT, alive, mentioning, until
 from workers.dev.folder import DataFolder
 from workers.dev.keys import Keys
 from workers.dev.layout import Layout
@@ -57,7 +57,7 @@ class Stand:
         if self._stack is not None:
             with suppress(ProcessLookupError):
                 os.kill(self._stack.supervisor, sign)
-            until(lambda: not mentioning(self.data_dir), within=30)
+            until(lambda: not mentioning(self.data_dir), within=PATIENT)
             self._life.close()
             self._stack = None
 
@@ -86,7 +86,7 @@ class Stand:
         """Waits until the part is another process than `since`; how soon is not told
         by tests of faults."""
         try:
-            until(lambda: self.pid(part) != since, within=30)
+            until(lambda: self.pid(part) != since, within=PATIENT)
         except AssertionError as error:
             log = self.data_dir / "logs" / "dev.log"
             state = "lives" if alive(since) else "is dead"
@@ -126,7 +126,7 @@ class Stand:
         with self.frozen(self.supervisor):
             pid = self.pid(part)
             os.kill(pid, signal.SIGKILL)
-            until(lambda: not alive(pid), within=30)
+            until(lambda: not alive(pid), within=PATIENT)
             yield
         self.restarted(part, since=pid)
 
@@ -142,11 +142,11 @@ class Stand:
             stderr=subprocess.DEVNULL,
         )
         try:
-            until(lambda: _healthy(url), within=60)
+            until(lambda: _healthy(url), within=PATIENT)
             yield url
         finally:
             process.terminate()
-            process.wait(timeout=20)
+            process.wait(timeout=PATIENT)
 
     def doctor(self, what: str = "--money") -> "subprocess.CompletedProcess[str]":
         """`mpanel doctor`, with the worker's environment."""
@@ -156,7 +156,7 @@ class Stand:
             env=self.layout.worker(),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
 

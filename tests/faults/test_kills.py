@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.dev.program import until
+from tests.dev.program import PATIENT, until
 from tests.faults.conftest import Tell
 from tests.faults.ledgers import (
     GOLDEN,
     PROVIDERS,
+    SETTLED,
     Ledgers,
     delivered,
     paid_and_told,
@@ -23,7 +24,7 @@ from tests.faults.shop import Shop
 from tests.faults.stand import PARTS, Stand
 
 MOMENTS = ("kill_before", "execute_then_kill")
-WITHIN = 60.0
+WITHIN = 120.0
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def suffer(cell: Cell, shop: Shop, stand: Stand) -> float:
     try:
         paid = paid_and_told(shop, since)
         order = shop.completed(shop.order(paid, within=WITHIN), within=WITHIN)
-        until(lambda: shop.fired(call.provider) == 1, within=20)
+        until(lambda: shop.fired(call.provider) == 1, within=SETTLED)
     finally:
         shop.fault(call.provider)
     stand.restarted(cell.victim, since=pid)
@@ -85,8 +86,8 @@ def suffer(cell: Cell, shop: Shop, stand: Stand) -> float:
     took = time.monotonic() - began
     delivered(shop, paid, order)
     if cell.victim == "worker":  # its start asks Stripe too, which is no order's call
-        until(lambda: stand.starts > starts, within=30)
-        until(lambda: since.quiet("stripe"), within=30)
+        until(lambda: stand.starts > starts, within=PATIENT)
+        until(lambda: since.quiet("stripe"), within=PATIENT)
     return took
 
 

@@ -13,7 +13,7 @@ from tests.faults.shop import Shop
 from tests.faults.stand import Stand
 from tests.faults.test_kills import all_is_well
 
-WITHIN = 60.0
+WITHIN = 120.0
 
 
 def replies_of_one_order(shop: Shop, door: Door) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.dev.program import until
+from tests.dev.program import PATIENT, until
 from tests.faults.conftest import Tell
 from tests.faults.ledgers import Ledgers, Tally
 from tests.faults.pod_acts import ACTS, Act
@@ -147,20 +147,20 @@ def suffer(cell: Cell, act: Act, expected: Tally, yard: Yard) -> float:
     yard.weather(*cell.scripts, *act.weather, **cell.delays)
     began = time.monotonic()
     act.perform()
-    until(yard.fired, within=20)
+    until(yard.fired, within=PATIENT)
     yard.stand.restarted(cell.victim, since=pid)
     took = time.monotonic() - began
     yard.weather(*act.weather)
     found = tally(since, act.roles)
     assert found == expected, f"{cell}: {found - expected} beyond {expected - found}"
-    until(lambda: yard.differences() == [], within=20)
+    until(lambda: yard.differences() == [], within=PATIENT)
     act.tidy()
     return took
 
 
 def in_order(yard: Yard) -> None:
     """Cluster, rows, books and providers say the same."""
-    until(lambda: yard.differences() == [], within=20)
+    until(lambda: yard.differences() == [], within=PATIENT)
     for what in ("--money", "--orphans"):
         books = yard.stand.doctor(what)
         assert books.returncode == 0, books.stdout + books.stderr
@@ -203,9 +203,9 @@ def test_a_worker_may_die_amid_a_clone_a_resize_a_snapshot_a_drain_and_a_removal
         yard.asked("DELETE", of["ended"]),
     ]
     wanted = {task for task, _ in AMID.values()}
-    until(lambda: wanted <= set(since.calls("proxmox")), within=30)
+    until(lambda: wanted <= set(since.calls("proxmox")), within=PATIENT)
     stand.kill("worker")
-    until(lambda: stand.pid("worker") != pid, within=20)
+    stand.restarted("worker", since=pid)
 
     roles["new"] = yard.delivered(new, within=90)
     for job in jobs:

@@ -15,6 +15,8 @@ from tests.faults.stand import Stand
 from workers.demo.pod_facts import Fact, table
 
 DEMO = (sys.executable, "-m", "workers.cli", "demo")
+# A stack may have to come up before, on a machine that is slow.
+pytestmark = pytest.mark.timeout(400)
 FREE_PORTS = ("--port=0", "--temporal-port=0", "--ui-port=0")
 
 
@@ -25,7 +27,7 @@ def demo(*words: str) -> "subprocess.CompletedProcess[str]":
         env={**os.environ, "COLUMNS": "80"},
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=300,
         check=False,
     )
 
@@ -47,13 +49,12 @@ def test_a_step_that_fails_is_named_with_its_reason(stand: Stand, shop: Shop) ->
     assert "✗ create_site:" in said.stdout
     assert "scripted by the simulator" in said.stdout
     [order_id] = re.findall(r"accepted \d+ ms +([0-9a-f-]{36})", said.stdout)
-    [job] = shop.jobs(status="needs_attention")
-    assert job["orderId"] == order_id
+    parked = shop.jobs(status="needs_attention")
+    [job] = [one for one in parked if one["orderId"] == order_id]
     assert shop.decide(job["id"], "retry").is_success
     shop.completed(order_id)
 
 
-@pytest.mark.timeout(180)
 def test_a_cloudpod_is_born_resized_called_back_and_terminated() -> None:
     said = demo("cloudpod", *FREE_PORTS)
 

@@ -21,7 +21,7 @@ import pytest
 
 from models.migrations.run import upgrade
 from tests.conftest import free_port
-from tests.dev.program import ROOT, until
+from tests.dev.program import PATIENT, ROOT, until
 from tests.faults.shop import Shop
 from tests.faults.stand import Stand
 from workers.dev.keys import public_key
@@ -34,6 +34,8 @@ from workers.doctor.lines import Line, Outcome
 from workers.doctor.settings import Given
 
 Told = dict[tuple[str, str], Line]
+# A stack may have to come up before, on a machine that is slow.
+pytestmark = pytest.mark.timeout(400)
 
 
 class Doctor:
@@ -122,7 +124,11 @@ def run(stand: Stand, *words: str) -> "subprocess.CompletedProcess[str]":
 
 def test_on_a_healthy_stack_every_line_is_ok(doctor: Doctor) -> None:
     told = doctor.looks()
-    assert [one for one in told.values() if one.outcome is not Outcome.OK] == []
+    deadline = time.monotonic() + PATIENT
+    while bad := [one for one in told.values() if one.outcome is not Outcome.OK]:
+        # A stack that has just come up is well when everybody has said so.
+        assert time.monotonic() < deadline, bad
+        told = doctor.looks()
     assert len(told) > 35
     assert "served by 1" in told["Temporal", "queue node-pve1"].said
     assert told["PowerDNS", "zone"].said == "sites.localhost, Native, ours to write"
@@ -384,7 +390,9 @@ def test_a_namespace_is_missed_then_has_no_search_attributes_and_no_worker(
     create = ("operator", "search-attribute", "create", "--namespace", "elsewhere")
     given = ("JobKind", "JobStatus", "JobStep", "TenantId", "SubjectId")
     named = [word for one in given for word in ("--name", one, "--type", "Keyword")]
-    until(lambda: _temporal(stand, *create, *named), within=30)  # it is cached
+    until(lambda: _temporal(stand, *create, *named), within=PATIENT)  # it is cached
+    # What a namespace has is told a moment after it was given.
+    until(lambda: attributes(doctor).startswith("JobReason missing"), within=PATIENT)
     told = doctor.looks("Temporal")
     fails(
         told,
@@ -400,8 +408,15 @@ def test_a_namespace_is_missed_then_has_no_search_attributes_and_no_worker(
         fails(told, "Temporal", queue, "no worker", "mpanel worker proxmox")
 
     _temporal(stand, *create, "--name", "JobReason", "--type", "Int")
+    until(lambda: attributes(doctor) == "JobReason is Int", within=PATIENT)
     told = doctor.looks("Temporal")
     fails(told, "Temporal", "search attributes", "JobReason is Int", "remove")
+
+
+def attributes(doctor: Doctor) -> str:
+    """What is said about the search attributes now."""
+    line = doctor.looks("Temporal").get(("Temporal", "search attributes"))
+    return line.said if line else ""
 
 
 def test_a_temporal_that_is_away_is_told(doctor: Doctor) -> None:
@@ -522,7 +537,7 @@ def test_a_node_that_the_cluster_does_not_know_is_told(doctor: Doctor) -> None:
 
 
 def test_a_server_without_a_working_clpctl_is_told(doctor: Doctor, shop: Shop) -> None:
-    shop.fault("hosting", {"kind": "reject", "op": "clpctl list"})
+    shop.fault("hosting", {"kind": "reject", "op": "clpctl list", "times": 99})
     try:
         told = doctor.looks("PostgreSQL", "Hosting")
     finally:
@@ -589,7 +604,7 @@ def test_ports_that_stay_silent_hang_nothing(doctor: Doctor) -> None:
     assert any(one == "Backup store" for one, _ in wrong(told))
     assert told["Settings", "debug"].outcome is Outcome.OK
     # The longest patience, not the sum of them.
-    assert took < 30
+    assert took < 4 * max(one.patience for one in probes(Given.from_environment()))
 
 
 @contextmanager

@@ -12,12 +12,14 @@ import httpx
 import pytest
 from temporalio.client import Client
 
-from tests.dev.program import until
+from tests.dev.program import PATIENT, until
 from tests.faults.ledgers import GOLDEN, Ledgers, delivered, times
 from tests.faults.shop import Paid, Shop
 from tests.faults.stand import Stand
 
 COPIES = 100
+# Several waits follow one another, on a stack that may have to come up before.
+pytestmark = pytest.mark.timeout(600)
 
 
 def test_a_hundred_copies_of_one_webhook_make_one_order(
@@ -112,8 +114,12 @@ def test_a_decision_is_taken_while_no_worker_is_there(shop: Shop, stand: Stand) 
 
     delivered(shop, paid, shop.completed(order_id))
     since.come_to(GOLDEN)
-    [decision] = shop.read(f"/api/jobs/{job_id}/decisions")["items"]
-    assert decision["status"] == "delivered"
+
+    def told() -> bool:
+        [decision] = shop.read(f"/api/jobs/{job_id}/decisions")["items"]
+        return str(decision["status"]) == "delivered"
+
+    until(told, within=PATIENT)
 
 
 def parked(shop: Shop, order_id: str) -> str:
@@ -123,6 +129,6 @@ def parked(shop: Shop, order_id: str) -> str:
         jobs = shop.read(f"/api/orders/{order_id}")["jobs"]
         return [job["id"] for job in jobs if job["status"] == "needs_attention"]
 
-    until(waiting, within=30)
+    until(waiting, within=PATIENT)
     [job_id] = waiting()
     return job_id

@@ -8,7 +8,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.dev.program import until
+import pytest
+
+from tests.dev.program import PATIENT, until
 from tests.faults.ledgers import GOLDEN, Ledgers, delivered, times
 from tests.faults.shop import PRICE, Shop
 from tests.faults.stand import Stand
@@ -16,6 +18,7 @@ from workers.dev.folder import DataFolder
 from workers.dev.postgres import ELSEWHERE
 
 IN_FLIGHT = 20
+pytestmark = pytest.mark.timeout(900)
 
 
 def test_orders_in_flight_survive_the_loss_of_temporals_store(
@@ -24,14 +27,14 @@ def test_orders_in_flight_survive_the_loss_of_temporals_store(
     since = Ledgers(shop)
     shop.delays("hosting", **{"clpctl *": 1.0, "sftp write": 1.0})
     orders = [shop.bought() for _ in range(IN_FLIGHT)]
-    until(lambda: since.effects("powerdns"), within=30)
+    until(lambda: since.effects("powerdns"), within=PATIENT)
 
     for file in stand.data_dir.glob("temporal.sqlite*"):
         file.unlink()
     stand.kill("temporal")
     shop.delays("hosting")
 
-    until(lambda: lost(shop), within=60)
+    until(lambda: lost(shop), within=PATIENT)
     retry_all(shop, [order_id for _, order_id in orders])
     for paid, order_id in orders:
         delivered(shop, paid, shop.completed(order_id))
@@ -57,7 +60,7 @@ def retry_all(shop: Shop, order_ids: list[str]) -> None:
         states = [shop.read(f"/api/orders/{one}")["state"] for one in order_ids]
         return states == ["completed"] * len(order_ids)
 
-    until(over, within=90)
+    until(over, within=PATIENT)
 
 
 def test_postgresql_taken_back_in_time_charges_nobody_twice(
@@ -68,7 +71,7 @@ def test_postgresql_taken_back_in_time_charges_nobody_twice(
     since = Ledgers(shop)
     shop.delays("hosting", **{"clpctl *": 3.0})
     in_flight = shop.bought()
-    until(lambda: since.effects("powerdns"), within=20)
+    until(lambda: since.effects("powerdns"), within=PATIENT)
     stand.down(signal.SIGTERM)
     copy = copied(stand)
     stand.up()
@@ -90,12 +93,13 @@ def test_postgresql_taken_back_in_time_charges_nobody_twice(
     retry_all(shop, [in_flight[1]])
     order = shop.completed(in_flight[1])
     assert order["paidBy"]["stripePaymentIntentId"] == in_flight[0].intent
-    until(lambda: listed(shop, later.intent), within=60)
+    until(lambda: listed(shop, later.intent), within=PATIENT)
     [site] = shop.read(f"/api/customers/{order['customerId']}/websites")["items"]
     del user_of[site["domain"]]
     [(domain, user)] = user_of.items()
     until(
-        lambda: orphans(shop) == {f"DNS record {domain}", f"site of {user}"}, within=30
+        lambda: orphans(shop) == {f"DNS record {domain}", f"site of {user}"},
+        within=PATIENT,
     )
     since.come_to(times(GOLDEN, 2))
     assert stand.doctor().returncode == 0
@@ -103,7 +107,7 @@ def test_postgresql_taken_back_in_time_charges_nobody_twice(
     # The marketing site sends it again: the listed payment pays for it.
     again = shop.completed(shop.order(later))
     assert again["paidBy"]["stripePaymentIntentId"] == later.intent
-    until(lambda: not listed(shop, later.intent), within=30)
+    until(lambda: not listed(shop, later.intent), within=PATIENT)
     assert len(orphans(shop)) == 2
     since.come_to(times(GOLDEN, 3))  # one of them is the orphan
     assert charged(since) == 2 * PRICE

@@ -7,12 +7,13 @@ import time
 import pytest
 from temporalio.client import Client
 
-from tests.dev.program import until
+from tests.dev.program import PATIENT, until
 from tests.faults.ledgers import GOLDEN, Ledgers, delivered, times
 from tests.faults.shop import Paid, Shop
 from tests.faults.stand import Stand
 
 ORDERS = 10
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def interrupted(
     since = Ledgers(shop)
     shop.delays("hosting", **{"clpctl *": 1.0, "sftp write": 1.0})
     orders = [shop.bought() for _ in range(ORDERS)]
-    until(lambda: "record.put" in str(since.effects("powerdns")), within=20)
+    until(lambda: "record.put" in str(since.effects("powerdns")), within=PATIENT)
     stand.down()
     stand.up()
     shop.delays("hosting")
@@ -68,7 +69,7 @@ def test_what_was_there_before_is_found_again(
 async def schedules_of(stand: Stand, website_id: str) -> int:
     """How many schedules name the website; the list is a moment behind."""
     client = await Client.connect(stand.dev["temporal"])
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENT
     while True:
         ids = [one.id async for one in await client.list_schedules()]
         found = sum(website_id in id for id in ids)
