@@ -377,9 +377,10 @@ class World:
         for run in (*lives, *(job.workflow_id for job in jobs)):
             with contextlib.suppress(Exception):
                 await self.client.get_workflow_handle(run).terminate("end of the test")
-        for website in {*planned} - {None}:
-            with contextlib.suppress(Exception):
-                await BackupSchedules(self.client).remove(website)
+        for website in planned:
+            if website is not None:
+                with contextlib.suppress(Exception):
+                    await BackupSchedules(self.client).remove(website)
 
 
 async def _serve(
