@@ -14,7 +14,7 @@ Entering counts the call in every fault script it matches, waits the set delays,
 held, and raises what happens *before* the effect: `Refused` (reject, fail, throttle) or
 `Withheld` (kill_before). Leaving raises what happens *after* it: `Refused`
 (execute_then_fail), `Garbled`, or `Withheld` (execute_then_timeout, execute_then_kill),
-also when the block itself raised Refused. So a server opens the call, does its work
+also when the block itself raised an error. So a server opens the call, does its work
 inside, answers after the block, and words three exceptions in its protocol:
 
     Refused    an error answer. `status` 429 and >= 500 mean "try again", else "no".
@@ -65,7 +65,7 @@ class Call:
     """One call of a provider operation, from its arrival until its answer."""
 
     def __init__(self, store: Store, id: int, script: Script | None) -> None:
-        self.id, self.status = id, "ok"
+        self.id, self.status, self.answered = id, "ok", False
         self._store, self._script = store, script
 
     @property
@@ -84,7 +84,7 @@ class Call:
 
     def answer(self, status: int | str) -> None:
         """What is answered, for the ledger: an HTTP status, an exit code."""
-        self.status = str(status)
+        self.status, self.answered = str(status), True
 
 
 class Simulator:
@@ -153,7 +153,7 @@ class Simulator:
                 self._fail_before(script)
             try:
                 yield call
-            except Refused:
+            except Exception:  # a refusal, whatever its protocol calls it
                 if script:
                     self._fail_after(script)
                 raise
@@ -174,7 +174,8 @@ class Simulator:
             call.answer("garbled")
             raise
         except BaseException:
-            call.answer("broken")
+            if not call.answered:
+                call.answer("broken")
             raise
         finally:
             self.store.end_call(call.id, call.status)

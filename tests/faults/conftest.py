@@ -78,5 +78,7 @@ def tell(request: pytest.FixtureRequest) -> Tell:
         with capture.global_and_fixture_disabled() if capture else nullcontext():
             sys.stdout.write(f"\n  {text}")
             sys.stdout.flush()
+        # Of several processes nobody sees what one says, but what a failure says.
+        request.node.add_report_section("call", "words", f"{text}\n")
 
     return line

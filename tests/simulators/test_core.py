@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from simulators.core import Call, Refused, Simulator
+from simulators.core import Call, Refused, Simulator, Withheld
 from simulators.http import endpoint
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -152,6 +152,24 @@ async def test_the_providers_own_refusal_may_be_withheld_too(
         await http.post("/apples/rotten")
 
     assert sold(await ledger(http)) == []
+
+
+async def test_an_error_in_the_words_of_another_protocol_may_be_withheld_too(
+    http: httpx.AsyncClient, shop: Shop
+) -> None:
+    async def remove() -> None:
+        async with shop.call("sftp remove") as call:
+            call.answer("SFTPNoSuchFile")
+            raise FileNotFoundError
+
+    with pytest.raises(FileNotFoundError):
+        await remove()
+    await script(http, kind="execute_then_kill", victim="worker")
+    with pytest.raises(Withheld):
+        await remove()
+
+    calls = (await http.get("/_simulator/ledger")).json()["calls"]
+    assert [one["status"] for one in calls] == ["SFTPNoSuchFile", "withheld"]
 
 
 @pytest.mark.parametrize(
