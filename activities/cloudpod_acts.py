@@ -266,6 +266,7 @@ class CloudPodActs(OnCluster):
                 await self._cluster.back_up(
                     place, self._backups, notes=f"mpanel:{save.id}"
                 ),
+                found_again=True,
             )
             found = await self._volume(place, save.id)
         if found is None:

@@ -154,7 +154,7 @@ class CloudPodMoves(Placing):
             await self._lose_snapshots(call)
             upid = await self._cluster.restore(target, volid, over=False)
             await self._effects.note(effect, carrying=upid)
-            await ended(self._cluster, upid)
+            await ended(self._cluster, upid, found_again=True)
         await self._present(target, pod)
         await self._guard(pod, target)
         if await self._was_running(call, target):
@@ -198,7 +198,7 @@ class CloudPodMoves(Placing):
         running = await self._was_running(call, place)
         upid = await self._cluster.move(place, there.name, running=running)
         await self._effects.note(effect, moving=upid)
-        await ended(self._cluster, upid)
+        await ended(self._cluster, upid, found_again=True)
 
     async def _judge(
         self, call: StepCall, refused: ProviderRejected, there: Server, place: Any

@@ -85,7 +85,7 @@ class CloudPodRepairs(Placing):
             volid = str(await self._recall(call, "volid"))
             upid = await self._cluster.restore(place, volid, over=False)
             await self._effects.note(effect, restoring=upid)
-            await ended(self._cluster, upid)
+            await ended(self._cluster, upid, found_again=True)
         await self._promise(pod, place)
         await self._effects.present(effect, node=node.name, restoring=None)
 

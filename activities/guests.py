@@ -215,18 +215,24 @@ async def let_end(
 async def over(cluster: Cluster, upid: str) -> None:
     """Waits for a task, however it ends; one that its node has forgotten is over."""
     try:
-        await _end_of(cluster, upid)
+        await _end_of(cluster, upid, leaving=True)
     except ProviderRejected as refused:
         if refused.code != "absent":
             raise
 
 
-async def ended(cluster: Cluster, upid: str | None) -> None:
+async def ended(
+    cluster: Cluster, upid: str | None, *, found_again: bool = False
+) -> None:
     """Waits for a task. A failed one is told by its own words, or those of its log; a
-    lost node is trouble, and the task is asked for again by the next try."""
+    lost node is trouble, and the task is asked for again by the next try.
+
+    `found_again`: the next try waits for this very task, so that a worker which is told
+    to end need not.
+    """
     if upid is None:
         return
-    task = await _end_of(cluster, upid)
+    task = await _end_of(cluster, upid, leaving=found_again)
     if task.well:
         return
     said = task.exit_status or ""
@@ -245,11 +251,11 @@ async def _why(cluster: Cluster, upid: str) -> str:
     return "; ".join(line for line in log if "ERROR: " in line or "can't" in line)
 
 
-async def _end_of(cluster: Cluster, upid: str) -> Any:
-    """Raises `NotYet` when the worker is told to end and the task is long."""
+async def _end_of(cluster: Cluster, upid: str, *, leaving: bool) -> Any:
+    """`leaving`: raises `NotYet` if the worker is told to end and the task is long."""
     tries, told_to_end = 0, None
     while not (task := await cluster.task(upid)).ended:
-        if activity.in_activity() and activity.is_worker_shutdown():
+        if leaving and activity.in_activity() and activity.is_worker_shutdown():
             told_to_end = told_to_end or time.monotonic()
             if time.monotonic() - told_to_end > _LINGER:
                 raise NotYet(f"{upid} goes on; the next worker waits", delay=0.1)

@@ -155,8 +155,8 @@ class OnCluster:
 
     async def _promise(self, pod: CloudPod, place: Any) -> None:
         """Before what came from an earlier state is started: today's sizes, network,
-        keys and rest, no smaller a disk than is paid for, and the firewall, which a
-        backup does not bring to where our token may not set it."""
+        keys and rest, no smaller a disk than is paid for, and the firewall, which an
+        old backup may lack."""
         await self._configure(pod, place)
         await self._grow(pod, place)
         await self._guard(pod, place)
@@ -280,8 +280,8 @@ def _mac(net: str) -> str:
 
 
 def _plugged(card: str, bridge: str) -> str:
-    """The card of a virtual machine, its MAC and all, on this bridge and behind the
-    firewall, whatever its template was. As it stands, if that is so already."""
+    """The card of a virtual machine, its MAC and VLAN and all, on this bridge and
+    behind the firewall. As it stands, if that is so already."""
     parts = card.split(",") if card else ["virtio"]
     ours = {"bridge": bridge, "firewall": "1"}
     kept = [one for one in parts if one.partition("=")[0] not in ours]

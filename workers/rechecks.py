@@ -6,6 +6,8 @@ A call that timed out may land long after its undo. So a `removed` row, and an
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
 
 import structlog
 from sqlmodel import col, select
@@ -20,6 +22,8 @@ from models.queries.outbox import OPERATOR, tell
 from models.states import OPEN_JOBS, EffectState, JobStatus
 
 _log = structlog.get_logger(__name__)
+# How long it may take to look at one effect, and to remove it.
+_LOOK_AT_MOST: Final = timedelta(minutes=10)
 
 
 async def _by_nobody(_: Effect) -> bool:
@@ -68,13 +72,13 @@ class Rechecks:
                 await self._put_off(effect)
 
     async def _taken(self, effect: Effect) -> bool:
-        """Of several processes one looks, and tells of what it finds. If it dies,
-        another does as soon as a first look would be due."""
+        """Of several processes one looks, and tells of what it finds; if it dies,
+        another does a while later."""
         async with self._db.platform() as session:
             row = await session.get_one(Effect, effect.id, with_for_update=True)
             if not _same(row, effect):
                 return False
-            row.check_at = effect.check_at = utc_now() + CHECKS[0]
+            row.check_at = effect.check_at = utc_now() + _LOOK_AT_MOST
             await session.commit()
         return True
 

@@ -29,7 +29,8 @@ async def guard(
 ) -> None:
     """Lets in what a security group says: ping, SSH and the web from everywhere. A
     group that is there keeps what operators made of it. Lets out what comes from the
-    guest's own addresses: with another's it would take that one's traffic."""
+    guest's own addresses: with another's it would take that one's traffic. All options
+    are set, since a clone has those of its template."""
     await _make_group(api, group)
     await _bind(api, place, addresses)
     await api.call(
@@ -37,7 +38,10 @@ async def guard(
         f"{place.path}/firewall/options",
         enable=1,
         policy_in="DROP",
+        policy_out="ACCEPT",
         ipfilter=1,
+        macfilter=1,
+        radv=0,
     )
     rules = await api.get(f"{place.path}/firewall/rules")
     if not any(one["type"] == "group" and one["action"] == group for one in rules):

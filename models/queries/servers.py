@@ -15,9 +15,10 @@ from sqlmodel import col, func, or_, select, update
 from models.audit import Action
 from models.cloudpods import CloudPod
 from models.database import Session
+from models.effects import Effect
 from models.errors import NotFound, WrongState
 from models.jobs import Job
-from models.queries import audit
+from models.queries import audit, drift
 from models.queries.slices import Slice, Window, page
 from models.servers import PROXMOX, Server
 from models.states import OPEN_JOBS
@@ -148,6 +149,16 @@ async def remove(session: Session, name: str) -> Server:
     if many := (await carrying(session)).get(server.id, 0):
         what = "CloudPods" if server.role == PROXMOX else "websites"
         raise WrongState(f"{name} carries {many} {what}: move or remove them first")
+    if server.role == PROXMOX and (astray := await drift.astray(session)):
+        raise WrongState(
+            f"the guest of {astray[0].name} is on another node than its row says, so"
+            f" perhaps on {name}: repair it first"
+        )
+    if at := (await session.exec(_unsure_at(server))).first():
+        raise WrongState(
+            f"what was made or removed there is looked for again at {at:%H:%M:%S} UTC:"
+            " remove it after that"
+        )
     if job := (await session.exec(_work_at(server))).first():
         raise WrongState(
             f"the job {job.id} ({job.kind}, {job.status}) is at work there"
@@ -182,7 +193,26 @@ async def _held(session: Session, name: str) -> Server:
         .with_for_update()
         .execution_options(populate_existing=True)
     )
-    return found.one()
+    if (server := found.one_or_none()) is None:
+        raise NotFound(f"there is no machine {name}")
+    return server
+
+
+def _unsure_at(server: Server) -> Any:
+    """When effects on the machine are asked about again, the last one first."""
+    facts = col(Effect.facts)
+    return (
+        select(Effect.check_at)
+        .where(
+            col(Effect.check_at).is_not(None),
+            or_(
+                facts["server_id"].astext == str(server.id),
+                facts["node"].astext == server.name,
+            ),
+        )
+        .order_by(col(Effect.check_at).desc())
+        .limit(1)
+    )
 
 
 def _work_at(server: Server) -> Any:

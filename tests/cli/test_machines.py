@@ -8,13 +8,16 @@ from sqlalchemy import text
 from sqlmodel import SQLModel, select
 
 from models.addresses import Address, Vmid
+from models.base import utc_now
 from models.cloudpods import CloudPod
 from models.database import Database
+from models.effects import Effect
 from models.jobs import Job
 from models.products import Product
 from models.queries.addresses import give_back, lease_address, lease_vmid
 from models.servers import PROXMOX, Server
-from models.states import AddressStatus, JobKind, JobStatus, ServiceStatus
+from models.states import AddressStatus, EffectState, JobKind, JobStatus, ServiceStatus
+from models.tenants import MIGRAHOSTING
 from tests.api import rows
 from tests.api.audited import told
 from tests.cli.mpanel import mpanel
@@ -94,6 +97,20 @@ async def test_a_machine_is_forgotten_once_nothing_needs_it(
     await change(db, CloudPod, pod.id, status=ServiceStatus.TERMINATED)
     assert f"the job {resize.id}" in refused()
     await change(db, Job, resize.id, status=JobStatus.FAILED)
+    guest = Effect(
+        tenant_id=MIGRAHOSTING,
+        job_id=resize.id,
+        owner_id=pod.id,
+        provider="proxmox",
+        kind="guest",
+        reference=str(pod.id),
+        state=EffectState.REMOVED,
+        facts={"node": "pve1"},
+        check_at=utc_now(),
+    )
+    await rows.add(db, guest)
+    assert "is looked for again at" in refused()
+    await change(db, Effect, guest.id, check_at=None)
 
     assert mpanel(app_url, "node", "remove", "pve1").returncode == 0
 

@@ -274,7 +274,14 @@ async def test_a_guest_sends_from_its_own_addresses_alone(
 
     senders = [one["cidr"] for one in wall["ipset"]["ipfilter-net0"]]
     assert sorted(senders) == mine
-    assert wall["options"] == {"enable": 1, "policy_in": "DROP", "ipfilter": 1}
+    assert wall["options"] == {
+        "enable": 1,
+        "policy_in": "DROP",
+        "policy_out": "ACCEPT",
+        "ipfilter": 1,
+        "macfilter": 1,
+        "radv": 0,
+    }
     assert len(wall["rules"]) == 1
 
 
