@@ -24,7 +24,7 @@ from models.money import to_cents
 from models.ordering import email_address
 from models.passwords import check_new
 from models.products import Product
-from models.queries import audit, tenants
+from models.queries import audit, servers, tenants
 from models.queries.addresses import add_pool, add_vmids
 from models.servers import HOSTING, PROXMOX, Server
 from models.ssh_keys import ssh_keys
@@ -93,15 +93,7 @@ async def add_server(session: Session, server: Server) -> None:
     added = await connection.execute(row.returning(col(Server.id)))
     if not added.all():
         raise Conflict(f"there is a server {server.name} already")
-    await audit.record(
-        session,
-        tenant_id=MIGRAHOSTING,
-        by=audit.SYSTEM,
-        action=Action.SERVER_ADDED,
-        entity="server",
-        entity_id=server.id,
-        details={"name": server.name, "role": server.role},
-    )
+    await servers.record(session, server, Action.SERVER_ADDED)
 
 
 def _check_hosting(server: Server) -> None:

@@ -4,7 +4,8 @@ from collections import Counter
 from datetime import timedelta
 
 from models.base import utc_now
-from tests.world import PATIENT, World
+from tests.dev.program import PATIENT
+from tests.world import World
 from workers.money import Books, books
 
 # What one order of WP Growth with daily backups leaves at the providers.

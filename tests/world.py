@@ -39,6 +39,7 @@ from models.servers import Server
 from models.states import CLOUDPOD_ACTS, OPEN_JOBS, JobKind, JobStatus
 from models.tenants import MIGRAHOSTING
 from models.websites import Website
+from tests.dev.program import PATIENT
 from workers.build import build
 from workers.loops import Loop, listen
 from workers.progress import ProgressWriter
@@ -59,8 +60,6 @@ POWERDNS_KEY = "powerdns-test-key"
 PVE_TOKEN, PVE_SECRET = "mpanel@pve!tests", "the-token-of-the-tests"
 NODE_QUEUES = tuple(node_queue(name) for name in ("pve1", "pve2", "pve3"))
 DOMAIN = "sites.example.net"
-# Seconds until what a test waits for will not come; the machine may be slow.
-PATIENT = 90.0
 VAULT_KEY = f"v1:{base64.b64encode(bytes(range(32))).decode()}"
 GROWTH = (("wp_growth", "hosting"), ("daily_backups_30d", "addon"))
 

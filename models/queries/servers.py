@@ -137,7 +137,7 @@ async def carrying(session: Session) -> dict[UUID, int]:
     return {row.server: row.many for row in found}
 
 
-async def remove(session: Session, name: str) -> Server:
+async def remove(session: Session, name: str) -> None:
     """Forgets a machine that is drained, carries nothing and is nobody's work. What had
     been on it, and is no more, is of no machine then.
 
@@ -170,16 +170,20 @@ async def remove(session: Session, name: str) -> Server:
             .values(server_id=None)
         )
     await session.delete(server)
+    await record(session, server, Action.SERVER_REMOVED)
+
+
+async def record(session: Session, server: Server, action: Action) -> None:
+    """The audit log's line of what whoever is at the machine does with a server."""
     await audit.record(
         session,
         tenant_id=MIGRAHOSTING,
         by=audit.SYSTEM,
-        action=Action.SERVER_REMOVED,
+        action=action,
         entity="server",
         entity_id=server.id,
         details={"name": server.name, "role": server.role},
     )
-    return server
 
 
 async def _held(session: Session, name: str) -> Server:

@@ -145,9 +145,8 @@ class Simulator:
         with self._noting_the_answer(call):
             await asyncio.sleep(self._delay(op, script))
             if script and script.kind == "hold":
-                seconds = _HELD_SECONDS if script.seconds is None else script.seconds
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(seconds):
+                    async with asyncio.timeout(script.lasts(_HELD_SECONDS)):
                         await rescripted.wait()
             if script:
                 self._fail_before(script)
@@ -184,7 +183,7 @@ class Simulator:
         delays: dict[str, float] = self.store.setting("delays", {})
         seconds = sum(s for pattern, s in delays.items() if fnmatchcase(op, pattern))
         if script and script.kind == "slow":
-            seconds += _SLOW_SECONDS if script.seconds is None else script.seconds
+            seconds += script.lasts(_SLOW_SECONDS)
         return seconds
 
     def _fail_before(self, script: Script) -> None:
@@ -198,8 +197,7 @@ class Simulator:
         if script.kind == "garbage":
             raise Garbled
         if script.kind == "execute_then_timeout":
-            seconds = _SILENT_SECONDS if script.seconds is None else script.seconds
-            raise Withheld(seconds)
+            raise Withheld(script.lasts(_SILENT_SECONDS))
         if script.kind in KILLS:
             self._kill_and_withhold(script)
         if refused := script.refusal():

@@ -94,6 +94,10 @@ class Script:
             raise BadScript("at and probability exclude each other")
         return script
 
+    def lasts(self, usual: float) -> float:
+        """Its seconds, or as long as such a fault usually does."""
+        return usual if self.seconds is None else self.seconds
+
     def matches(self, op: str) -> bool:
         """Whether the operation is one this script counts."""
         return fnmatchcase(op, self.op)

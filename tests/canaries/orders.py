@@ -16,9 +16,10 @@ from models.jobs import Job
 from models.states import JobKind, JobStatus
 from tests.api import shop
 from tests.canaries.scene import Scene
+from tests.dev.program import PATIENT
 from tests.workflows.pods import MINI, PRICES
 from tests.workflows.shop import PRICE
-from tests.world import PATIENT, World
+from tests.world import World
 
 BUYER = "ada@example.com"
 SPENT = "decision code, used"

@@ -11,9 +11,7 @@ from tests.faults.ledgers import GOLDEN, Ledgers, delivered, paid_and_told
 from tests.faults.proxies import Door, Doors
 from tests.faults.shop import Shop
 from tests.faults.stand import Stand
-from tests.faults.test_kills import all_is_well
-
-WITHIN = 120.0
+from tests.faults.test_kills import WITHIN, all_is_well
 
 
 def replies_of_one_order(shop: Shop, door: Door) -> int:

@@ -512,7 +512,7 @@ async def decide(api: httpx.AsyncClient, job_id: str, act: str, **more: Any) -> 
 
 
 async def waiting(here: World, api: httpx.AsyncClient, order: Order) -> dict[str, Any]:
-    """The order's row in the inbox, within a minute."""
+    """The order's row in the inbox."""
     found = await here.until(
         lambda: inbox_of(api, order), lambda entries: len(entries) > 0
     )

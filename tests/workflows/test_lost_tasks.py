@@ -255,14 +255,10 @@ async def test_a_worker_that_is_told_to_end_leaves_a_long_task_to_the_next(
     pods: World,
 ) -> None:
     pod = await a_pod(pods, MINI)
-    await pods.fault("proxmox", {"kind": "hold", "op": "task vzdump"})
+    await pods.fault("proxmox", hold("task vzdump"))
     async with pods.db.platform() as session:
         asked = await BACKUP(session, pods.client, OPERATOR, pod.id)
-
-    async def under_way() -> bool:
-        return any(one["op"] == "task vzdump" for one in await pods.calls("proxmox"))
-
-    await pods.until(under_way, lambda begun: begun)
+    await held(pods, "task vzdump")
     began = time.monotonic()
 
     await pods.worker.stop()

@@ -20,7 +20,7 @@ from models.database import Database
 from models.jobs import Decision, Job
 from models.states import Act, DecisionStatus, JobKind, JobStatus
 from models.tenants import MIGRAHOSTING
-from tests.world import PATIENT
+from tests.dev.program import PATIENT
 from workers.sweep import Sweep
 from workflows.engine.plugin import engine_plugin
 from workflows.engine.start import start
